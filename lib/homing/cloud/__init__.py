@@ -1,0 +1,1 @@
+# Clouds: how a board that is online gets bound to its owner. Modules are imported where needed.

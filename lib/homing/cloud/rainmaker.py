@@ -1,0 +1,160 @@
+# ESP RainMaker, user-node mapping by the board: PUT with the user's access token, then polling the
+# request until the cloud has confirmed it. The cloud does so when the node has reported the same
+# secret itself (over MQTT, which this package does not do yet).
+#
+# Stored: "st" (state), and until it is decided "op", "secret", "user", "req" (the cloud's request
+# id); "token" only with persist_token. After confirmation "user" alone stays beside "st". Written
+# when something is decided, never per retry.
+#
+# Espressif's clients map in their own way: they leave a user id and a secret here
+# (cloud_user_assoc), make the request themselves, and expect the node to report the two over MQTT.
+# They are kept for that report, as "user" and "secret" with the state "unreported".
+
+import json
+from collections import deque
+
+from micropython import const
+
+from .base import Cloud
+from .fragments import LONG, Fragments, without_long
+
+HOST = "api.rainmaker.espressif.com"
+
+_TOKEN_LEN_MAX = const(3072)
+_TEXT_LEN_MAX = const(128)
+
+OPEN = ("pending", "sent")
+EXPIRED = "failed(token expired)"
+
+
+class RainMaker(Cloud):
+    """Maps this node to a user. States: "none", "pending" (held, not sent), "sent" (the cloud has
+    it), "confirmed", "removed", "needs token" (after a reboot), "timedout" (trying again),
+    "failed(token expired)", "failed(timedout)", "failed(discarded)", "failed(refused N)";
+    "unreported": the app maps, and waits for a report that is not made yet."""
+
+    name = "rainmaker"
+
+    def __init__(
+        self,
+        ns,
+        identity,
+        report,
+        http=None,
+        *,
+        allowed=True,
+        persist_token=False,
+        associate=False,
+        host=HOST,
+    ):
+        """allowed: False refuses cloud_bind, for boards without a proof of possession.
+        persist_token: keep the access token in flash, readable by whoever holds the board.
+        associate: offer cloud_user_assoc too, for esp-rainmaker-cli, which over HTTP does not go on
+        without."""
+        super().__init__(ns, identity, report, http)
+        self._allowed = allowed
+        self._persist = persist_token
+        self._host = host
+        # From the handler: (op, secret, user, token in pieces); the last one wins.
+        self._held: deque = deque((), 1)
+        self._associate = associate
+        self._assoc = None
+        self._token = None  # bytes in pieces: no hole of the heap may have room for the whole
+
+    @property
+    def state(self):
+        state = self.ns.get("st") or "none"
+        if state in OPEN and not (self._token or self.ns.get("token")):
+            return "needs token"
+        return state
+
+    def _access_token(self):
+        # As https.request takes it: bytes in pieces, or a str.
+        return self._token or self.ns.get("token")
+
+    def endpoints(self):
+        """What the provisioning service offers for this cloud: (name, handler)."""
+        if not self.identity.get("node_id"):
+            return ()
+        bind = (("cloud_bind", Fragments(self._hold, self._allowed)),)
+        if not self._associate:
+            return bind
+        from .user_assoc import UserAssoc
+
+        self._assoc = UserAssoc(self.identity.get("node_id"))
+        return bind + (("cloud_user_assoc", self._assoc),)
+
+    def _hold(self, pieces):
+        # In the BLE handler: RAM only. Raises ValueError, which the client sees as InvalidParam.
+        text, token = without_long(pieces)
+        fields = json.loads(text)  # pyright: ignore[reportArgumentType] - any buffer will do
+        if not isinstance(fields, dict):
+            raise ValueError("not an object")
+        op = fields.get("operation")
+        if op not in ("add", "remove"):
+            raise ValueError("operation")
+        secret = _printable(fields.get("secret_key", ""), 0 if op == "remove" else 1, _TEXT_LEN_MAX)
+        user = _printable(fields.get("user_id", ""), 0, _TEXT_LEN_MAX)
+        short = _printable(fields.get("access_token"), 1, _TEXT_LEN_MAX)
+        if token is None:
+            token = [short.encode()]
+        elif short != LONG or sum([len(part) for part in token]) > _TOKEN_LEN_MAX:
+            raise ValueError("length")
+        for part in token:
+            _check_printable(part)
+            if b"\\" in part and short == LONG:
+                raise ValueError("escape")  # a long string is not decoded
+        self._held.append((op, secret, user, token))
+
+    def take(self):
+        """Move what the handlers hold into the store; True if there is something to commit."""
+        ns = self.ns
+        associated = self._assoc and self._assoc.taken()
+        if associated:
+            user, secret = associated
+            self._token = None
+            for key in ("token", "req", "op"):
+                ns.erase(key)
+            ns.set("st", "unreported")
+            ns.set("user", user)
+            ns.set("secret", secret)
+        try:
+            op, secret, user, self._token = self._held.popleft()
+        except IndexError:
+            return bool(associated)
+        state = ns.get("st")
+        same = ns.get("op") == op and ns.get("secret") == secret and ns.get("user", "") == user
+        if not (same and (state in OPEN or state == EXPIRED)):
+            ns.erase("req")
+            ns.set("op", op)
+            ns.set("secret", secret)
+            if user:
+                ns.set("user", user)
+            else:
+                ns.erase("user")
+        ns.set("st", "sent" if ns.get("req") else "pending")
+        if self._persist:
+            ns.set("token", b"".join(self._token).decode())
+        else:
+            ns.erase("token")
+        return True
+
+    async def bind(self):
+        """Runs until the mapping is decided, or there is no token to go on with."""
+        from .rainmaker_map import bind
+
+        await bind(self)
+
+
+def _printable(value, length_min, length_max):
+    if not isinstance(value, str) or not length_min <= len(value) <= length_max:
+        raise ValueError("length")
+    _check_printable(value.encode())
+    return value
+
+
+def _check_printable(value):
+    # A token becomes a header and an id a line in a file: no spaces, no line ends.
+    for byte in value:
+        if not 0x20 < byte < 0x7F:
+            raise ValueError("character")

@@ -1,0 +1,1 @@
+pytest_plugins = ["tools.harness.suite", "tools.harness.private_network"]

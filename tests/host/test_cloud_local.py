@@ -1,0 +1,466 @@
+"""The local cloud itself: rules, faults, certificates, log. The client is aiohttp's."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import ssl
+import stat
+import urllib.parse
+
+import aiohttp
+import pytest
+from cloud_board import Clock, in_loop, until
+
+from tools.cloud import LocalCloud, standalone
+from tools.cloud.app import AppError, RainMakerApp, ThethingsApp, session_for
+
+PASSWORD = "correct horse"
+
+
+async def board_posts(cloud: LocalCloud, session: aiohttp.ClientSession, token: str, link_id: str):
+    url = f"https://{cloud.hosts[0]}/v2/things/{token}/link-id"
+    async with session.post(url, json={"linkId": link_id}) as response:
+        return response.status, await response.json()
+
+
+class Rig:
+    """A cloud with one user on each side, and its client session."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.cloud = LocalCloud(utc=self.clock)
+
+    async def __aenter__(self) -> Rig:
+        await self.cloud.start()
+        self.session = session_for(self.cloud.port, self.cloud.ca_pem)
+        self.cloud.thethings.add_user("a@example.com", PASSWORD)
+        self.user_id = self.cloud.rainmaker.add_user("a@example.com", PASSWORD)
+        self.things = ThethingsApp(self.session)
+        self.maker = RainMakerApp(self.session)
+        await self.things.log_in("a@example.com", PASSWORD)
+        await self.maker.log_in("a@example.com", PASSWORD)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.session.close()
+        await self.cloud.stop()
+
+    async def board(self, token: str, link_id: str):
+        return await board_posts(self.cloud, self.session, token, link_id)
+
+
+# -- thethings.io ----------------------------------------------------------------------------
+
+
+@in_loop
+async def test_link_id_board_first() -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        waiting = (200, {"status": "success", "message": "waiting for app"})
+        assert await rig.board(thing.token, "id-1") == waiting
+        linked = {"status": "success", "message": "linked", "thingId": thing.thing_id}
+        assert await rig.things.link_id("id-1") == linked
+        assert await rig.board(thing.token, "id-1") == (200, linked)
+        assert await rig.things.link_id("id-1") == linked
+        assert await rig.things.things() == [thing.thing_id]
+        assert len(rig.cloud.thethings.history) == 1
+
+
+@in_loop
+async def test_link_id_app_first() -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        assert (await rig.things.link_id("id-1"))["message"] == "waiting for thing"
+        assert (await rig.things.link_id("id-1"))["message"] == "waiting for thing"
+        assert (await rig.board(thing.token, "id-1"))[1]["message"] == "linked"
+        assert [(k.user, k.how) for k in rig.cloud.thethings.links] == [
+            ("a@example.com", "link-id")
+        ]
+
+
+@pytest.mark.parametrize("late_s, message", [(-1, "linked"), (0, "waiting for thing")])
+@in_loop
+async def test_window_is_24_hours_from_the_first_request(late_s: int, message: str) -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        await rig.board(thing.token, "id-1")
+        rig.clock.now += 12 * 3600
+        await rig.board(thing.token, "id-1")  # does not prolong it
+        rig.clock.now += 12 * 3600 + late_s
+        assert (await rig.things.link_id("id-1"))["message"] == message
+        if late_s == 0:  # both start again: now the app is the first
+            assert (await rig.board(thing.token, "id-1"))[1]["message"] == "linked"
+
+
+@in_loop
+async def test_a_stranger_with_the_id_comes_too_late() -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        rig.cloud.thethings.add_user("b@example.com", PASSWORD)
+        stranger = ThethingsApp(rig.session)
+        await stranger.log_in("b@example.com", PASSWORD)
+        await rig.board(thing.token, "id-1")
+        await rig.things.link_id("id-1")
+        assert (await stranger.link_id("id-1"))["message"] == "waiting for thing"
+        await rig.board(thing.token, "id-1")
+        assert await stranger.things() == []
+
+
+@in_loop
+async def test_thing_must_be_activated_and_known() -> None:
+    async with Rig() as rig:
+        asleep = rig.cloud.thethings.add_thing(activated=False)
+        status, answer = await rig.board(asleep.token, "id-1")
+        assert (status, answer["message"]) == (403, "thing not activated")
+        assert (await rig.board("no-such-token", "id-1"))[0] == 404
+        with pytest.raises(AppError, match="403: thing not activated"):
+            await rig.things.link_token(asleep.token)
+        asleep.activated = True
+        assert (await rig.things.link_token(asleep.token))["thingId"] == asleep.thing_id
+
+
+@in_loop
+async def test_user_must_be_logged_in() -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        rig.cloud.thethings.log_out(rig.things.token)
+        for call in (
+            rig.things.link_id("id-1"),
+            rig.things.link_token(thing.token),
+            rig.things.unlink(thing.thing_id),
+            rig.things.things(),
+        ):
+            with pytest.raises(AppError, match="401"):
+                await call
+        with pytest.raises(AppError, match="401"):
+            await rig.things.log_in("a@example.com", "wrong")
+        assert rig.cloud.thethings.links == []
+
+
+@in_loop
+async def test_unlink_and_link_again() -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        await rig.board(thing.token, "id-1")
+        await rig.things.link_id("id-1")
+        assert (await rig.things.unlink(thing.thing_id))["message"] == "unlinked"
+        assert await rig.things.things() == []
+        with pytest.raises(AppError, match="404"):
+            await rig.things.unlink(thing.thing_id)
+        assert (await rig.board(thing.token, "id-1"))[1]["message"] == "waiting for app"
+        await rig.things.link_id("id-1")
+        assert len(rig.cloud.thethings.history) == 2
+
+
+# -- RainMaker -------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_token_is_as_long_as_real_ones_and_expires() -> None:
+    async with Rig() as rig:
+        assert 1150 <= len(rig.maker.token) <= 1300
+        claims = json.loads(base64.urlsafe_b64decode(rig.maker.token.split(".")[1] + "=="))
+        assert claims["exp"] == int(rig.clock.now + 3600)
+        assert await rig.maker.nodes() == []
+        rig.clock.now += 3600
+        with pytest.raises(AppError, match="401: The incoming token has expired"):
+            await rig.maker.nodes()
+
+
+@in_loop
+async def test_token_goes_without_bearer() -> None:
+    async with Rig() as rig:
+        rig.maker.token = f"Bearer {rig.maker.token}"
+        with pytest.raises(AppError, match="401"):
+            await rig.maker.nodes()
+
+
+@pytest.mark.parametrize("first", ["user", "node"])
+@in_loop
+async def test_mapping_needs_both_sides(first: str) -> None:
+    async with Rig() as rig:
+        if first == "node":
+            rig.cloud.rainmaker.report("node-1", "secret-1")
+            rig.clock.now += 10
+        request = await rig.maker.map_node("node-1", "secret-1")
+        if first == "user":
+            assert await rig.maker.mapping_status(request) == "requested"
+            rig.cloud.rainmaker.report("node-2", "secret-1")
+            rig.cloud.rainmaker.report("node-1", "secret-2")
+            assert await rig.maker.mapping_status(request) == "requested"
+            rig.clock.now += 10
+            rig.cloud.rainmaker.report("node-1", "secret-1")
+        assert await rig.maker.mapping_status(request) == "confirmed"
+        assert await rig.maker.nodes() == ["node-1"]
+
+
+@in_loop
+async def test_mapping_times_out() -> None:
+    async with Rig() as rig:
+        request = await rig.maker.map_node("node-1", "secret-1")
+        rig.clock.now += 30
+        rig.cloud.rainmaker.report("node-1", "secret-1")
+        assert await rig.maker.mapping_status(request) == "confirmed"
+        late = await rig.maker.map_node("node-2", "secret-1")
+        rig.clock.now += 30.1
+        rig.cloud.rainmaker.report("node-2", "secret-1")
+        assert await rig.maker.mapping_status(late) == "timedout"
+        assert rig.cloud.rainmaker.mappings == {(rig.user_id, "node-1")}
+
+
+@in_loop
+async def test_repeated_and_superseded_requests() -> None:
+    async with Rig() as rig:
+        first = await rig.maker.map_node("node-1", "secret-1")
+        again = await rig.maker.map_node("node-1", "secret-1")
+        rig.cloud.rainmaker.report("node-1", "secret-1")
+        assert await rig.maker.mapping_status(first) == "confirmed"
+        assert await rig.maker.mapping_status(again) == "confirmed"
+        old = await rig.maker.map_node("node-2", "old")
+        new = await rig.maker.map_node("node-2", "new")
+        rig.cloud.rainmaker.report("node-2", "new")
+        assert await rig.maker.mapping_status(old) == "discarded"
+        assert await rig.maker.mapping_status(new) == "confirmed"
+        removal = await rig.maker.map_node("node-2", "", "remove")
+        assert await rig.maker.mapping_status(removal) == "confirmed"
+        assert [(c.operation, c.node_id) for c in rig.cloud.rainmaker.history] == [
+            ("add", "node-1"),
+            ("add", "node-2"),
+            ("remove", "node-2"),
+        ]
+
+
+@pytest.mark.parametrize("how, end", [("right", "confirmed"), ("wrong", "timedout")])
+@in_loop
+async def test_stand_in_for_the_node_side(how, end: str) -> None:
+    async with Rig() as rig:
+        rig.cloud.rainmaker.standin.enable("node-1", after_s=20, how=how)
+        request = await rig.maker.map_node("node-1", "secret-1")
+        rig.clock.now += 19
+        assert await rig.maker.mapping_status(request) == "requested"
+        rig.clock.now += 20
+        assert await rig.maker.mapping_status(request) == end
+
+
+@in_loop
+async def test_a_request_is_its_users_own() -> None:
+    async with Rig() as rig:
+        request = await rig.maker.map_node("node-1", "secret-1")
+        rig.cloud.rainmaker.add_user("b@example.com", PASSWORD)
+        rig.maker.token = rig.cloud.rainmaker.log_in("b@example.com")
+        with pytest.raises(AppError, match="404"):
+            await rig.maker.mapping_status(request)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{", b"{}", b'{"node_id":"n","secret_key":"s","operation":"steal"}', b'{"node_id":1}'],
+)
+@in_loop
+async def test_malformed_mapping_is_refused(body: bytes) -> None:
+    async with Rig() as rig:
+        url = f"https://{rig.maker.host}/v1/user/nodes/mapping"
+        headers = {"Authorization": rig.maker.token}
+        async with rig.session.put(url, data=body, headers=headers) as response:
+            assert response.status == 400
+
+
+# -- the server ------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_paths_belong_to_their_host() -> None:
+    async with Rig() as rig:
+        async with rig.session.get(f"https://{rig.maker.host}/v2/me/things") as response:
+            assert response.status == 421
+        async with rig.session.get(f"https://{rig.maker.host}/v1/nothing") as response:
+            assert response.status == 404
+
+
+@in_loop
+async def test_listens_on_loopback_only() -> None:
+    async with LocalCloud() as cloud:
+        await cloud.start_admin()
+        addresses = [a for r in cloud._runners for a in r.addresses]
+        assert {a[0] for a in addresses} == {"127.0.0.1"}
+
+
+@in_loop
+async def test_rainmaker_over_plain_http_for_whoever_asks() -> None:
+    """esp-rainmaker-cli's way: any host name, log-in and its renewal, and no other cloud."""
+    async with Rig() as rig, aiohttp.ClientSession() as session:
+        base = await rig.cloud.start_plain()
+
+        async def call(method: str, path: str, body: object = None):
+            async with session.request(method, base + path, json=body) as response:
+                return response.status, await response.json()
+
+        assert await call("GET", "/apiversions") == (200, {"supported_versions": ["v1"]})
+        login = {"user_name": "a@example.com", "password": PASSWORD}
+        status, first = await call("POST", "/v1/login2", login)
+        assert status == 200 and first["idtoken"]
+        for fields, expected in (
+            ({"refreshtoken": first["refreshtoken"]}, 200),
+            ({"refreshtoken": first["refreshtoken"], "user_name": "b@example.com"}, 401),
+            ({"refreshtoken": "x" * 800}, 401),
+            (login | {"password": "x"}, 401),
+        ):
+            assert (await call("POST", "/v1/login2", fields))[0] == expected, fields
+        assert (await call("POST", "/v2/login", {}))[0] in (404, 421)
+        assert {entry.host for entry in list(rig.cloud.log)[-6:]} == {rig.cloud.hosts[1]}
+
+
+@in_loop
+async def test_faults_come_as_often_as_asked() -> None:
+    async with Rig() as rig:
+        url = f"https://{rig.things.host}/v2/me/things"
+        headers = {"Authorization": rig.things.token}
+        rig.cloud.faults.add(path="/v1/*", status=500)
+        rig.cloud.faults.add(path="/v2/me/*", status=503, retry_after="7", times=2)
+        for status in (503, 503, 200):
+            async with rig.session.get(url, headers=headers) as response:
+                assert response.status == status
+                assert response.headers.get("Retry-After") == ("7" if status == 503 else None)
+        garbage = rig.cloud.faults.add(host="api.thethings.io", body=b"\x00<html>", times=1)
+        async with rig.session.get(url, headers=headers) as response:
+            assert await response.read() == b"\x00<html>"
+        assert garbage.hits == 1
+        rig.cloud.faults.clear()
+        assert await rig.things.things() == await rig.maker.nodes() == []
+
+
+@pytest.mark.parametrize("cut, made", [("before", 0), ("after", 1)])
+@in_loop
+async def test_cut_connection(cut, made: int) -> None:
+    async with Rig() as rig:
+        thing = rig.cloud.thethings.add_thing()
+        rig.cloud.faults.add(cut=cut, times=1)
+        with pytest.raises(aiohttp.ClientError):
+            await rig.things.link_token(thing.token)
+        assert len(rig.cloud.thethings.links) == made
+        assert rig.cloud.log[-1].status is None
+
+
+@in_loop
+async def test_delay() -> None:
+    async with Rig() as rig:
+        rig.cloud.faults.add(delay_s=0.5, times=1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(rig.things.things(), 0.1)
+        assert await rig.things.things() == []
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("host", "Hostname mismatch"),
+        ("authority", "unable to get local issuer|self-signed|signature"),
+        ("expired", "has expired"),
+    ],
+)
+@in_loop
+async def test_wrong_certificates(kind, words: str) -> None:
+    async with Rig() as rig:
+        fault = rig.cloud.faults.add(certificate=kind, host=rig.things.host)
+        with pytest.raises(aiohttp.ClientConnectorCertificateError, match=words):
+            await rig.things.things()
+        assert await rig.maker.nodes() == []
+        assert fault.hits >= 1
+        rig.cloud.faults.remove(fault)
+        assert await rig.things.things() == []
+
+
+@in_loop
+async def test_certificate_is_not_trusted_by_default() -> None:
+    async with Rig() as rig:
+        context = ssl.create_default_context()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(
+                "127.0.0.1", rig.cloud.port, ssl=context, server_hostname=rig.things.host
+            )
+
+
+@in_loop
+async def test_nothing_secret_in_the_logs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with Rig() as rig:
+        await rig.cloud.start_admin()
+        thing = rig.cloud.thethings.add_thing()
+        await rig.board(thing.token, "shared-id-1")
+        await rig.board(thing.token + "x", "shared-id-1")
+        await rig.things.link_id("shared-id-1")
+        await rig.maker.map_node("node-1", "mapping-secret")
+        unknown = f"https://{rig.things.host}/v2/{thing.token}?token={rig.things.token}"
+        async with rig.session.get(unknown) as response:
+            assert response.status == 404
+        admin = f"http://127.0.0.1:{rig.cloud.admin_port}"
+        async with aiohttp.ClientSession() as plain:
+            said = ""
+            for path in ("/log", "/state", "/faults"):
+                async with plain.get(admin + path) as response:
+                    said += await response.text()
+        log = caplog.text + "\n".join(map(str, rig.cloud.log)) + repr(rig.cloud.log) + said
+        log += repr(rig.cloud.rainmaker.requests) + repr(thing)
+        secrets = [*rig.cloud.secrets(), "shared-id-1"]
+        assert len(secrets) >= 7
+        for secret in secrets:
+            raw = secret.encode()
+            for form in (
+                secret,
+                raw.hex(),
+                base64.b64encode(raw).decode(),
+                urllib.parse.quote(secret),
+            ):
+                assert form not in log
+        assert "POST api.thethings.io/v2/things/{token}/link-id 200" in log
+
+
+@in_loop
+async def test_admin_interface() -> None:
+    async with Rig() as rig, aiohttp.ClientSession() as plain:
+        await rig.cloud.start_admin()
+        admin = f"http://127.0.0.1:{rig.cloud.admin_port}"
+        fault = {"path": "/v2/*", "status": 500, "times": 1}
+        async with plain.post(f"{admin}/faults", json=fault) as response:
+            assert await response.json() == {"faults": 1}
+        with pytest.raises(AppError, match="500"):
+            await rig.things.things()
+        async with plain.post(f"{admin}/faults", json={"nonsense": 1}) as response:
+            assert response.status == 400
+        async with plain.post(f"{admin}/things", json={"activated": False}) as response:
+            token = (await response.json())["token"]
+        assert (await rig.board(token, "id-1"))[0] == 403
+        body = {"node_id": "node-1", "after_s": 0}
+        async with plain.post(f"{admin}/standin", json=body) as response:
+            assert response.status == 200
+        await rig.maker.map_node("node-1", "secret-1")
+        async with plain.get(f"{admin}/state") as response:
+            state = await response.json()
+        assert state["rainmaker"]["mappings"] == [{"user": rig.user_id, "node_id": "node-1"}]
+        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+            async with plain.get(f"{admin}/state", headers=headers) as response:
+                assert response.status == 403
+
+
+@in_loop
+async def test_standalone(tmp_path) -> None:
+    said: list[str] = []
+    task = asyncio.create_task(standalone.serve(tmp_path / "cloud", say=said.append))
+    await until(lambda: len(said) == 4, task)
+    path = tmp_path / "cloud" / "cloud.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    facts = json.loads(path.read_text())
+    ca_pem = (tmp_path / "cloud" / "ca.pem").read_bytes()
+    async with session_for(facts["port"], ca_pem) as session:
+        things = ThethingsApp(session)
+        await things.log_in(facts["user"], facts["password"])
+        await things.link_token(facts["thing_token"])
+        assert len(await things.things()) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for secret in (facts["password"], facts["thing_token"]):
+        assert secret not in "".join(said)

@@ -1,0 +1,1 @@
+"""Drive boards over their serial line, simulated or real, from pytest."""
