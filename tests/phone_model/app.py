@@ -102,7 +102,7 @@ class Run:
     def __init__(self, app: App, way: Way, chance: random.Random) -> None:
         self.app, self.way, self._chance = app, way, chance
         self._session: Any = None
-        self.applied: tuple[str, str] | None = None  # what the board is to join
+        self.applied: list[tuple[str, str]] = []  # what the board is to join, in this order
 
     async def secure(self, pop: str, chosen: int) -> None:
         """proto-ver, then the handshake. chosen: what the person asked for, where they must.
@@ -183,11 +183,11 @@ class Run:
             reply = await self._config(apply)
         except Cut as cut:
             if cut.delivered:
-                self.applied = ssid, password
+                self.applied.append((ssid, password))
             raise
         if reply.resp_apply_config.status:
             return "apply-refused"
-        self.applied = ssid, password
+        self.applied.append((ssid, password))
         first_s, then_s = self.app.rhythm
         await asyncio.sleep(first_s)
         for _poll in range(_POLLS):
@@ -197,7 +197,6 @@ class Run:
                 assert status.connected.ip4_addr and len(status.connected.bssid) == 6, status
                 return "connected"
             if status.sta_state == 3:
-                self.applied = None
                 return _FAILURES[status.fail_reason]
             assert status.sta_state == 1, status
             await asyncio.sleep(then_s)

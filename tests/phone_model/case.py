@@ -44,7 +44,6 @@ class Visit:
     scans: bool = True
     accident: Accident | None = None
     same_phone: bool = False  # as the one before: its cookies are still there
-    waits: bool = True  # until the join that the one before has begun is over
 
     def outcome(self, security: int) -> str:
         """What the app must see if nothing happens on the way."""
@@ -127,5 +126,4 @@ def _visit(chance: random.Random, kind: BoardKind) -> Visit:
         scans=chance.random() < 0.5,
         accident=accident,
         same_phone=chance.random() < 0.5,
-        waits=chance.random() < 0.7,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bumble import att, core
 
-from tools.harness.http_phone import NoAnswer, Reply, Socket, post
+from tools.harness.http_phone import NoAnswer, Reply, Socket
 from tools.sim.ether import SUPERVISION_TIMEOUT_S
 from tools.sim.phone import Link, LinkLost, Phone
 from tools.sim.soft_ap import SoftApPhone
@@ -161,11 +161,11 @@ class HttpWay(Way):
                 self._hang_up()
 
     async def _exchange(self, endpoint: str, data: bytes, blind: bool) -> bytes:
-        if blind:
+        if blind:  # the answer is on its way: by then the board has the request for certain
             async with Socket(self._address) as socket:
                 cookie = ";".join(f"{n}={v}" for n, v in self._jar.items()) or None
-                socket.write(post(endpoint, data, cookie=cookie))
-                await asyncio.sleep(0.5)
+                with contextlib.suppress(NoAnswer, OSError):
+                    await socket.ask(endpoint, data, cookie=cookie)
             return b""
         try:
             reply = await self._reply(endpoint, data)

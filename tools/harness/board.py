@@ -202,6 +202,14 @@ class Board:
         """The first match of a regular expression in the log from `start` on."""
         return self._wait(lambda: re.search(pattern, self.log[start:]), repr(pattern), timeout_s)
 
+    def wait_count(self, count: int, state: str, timeout_s: float = 30) -> None:
+        """Until the board has been in a state so many times, whatever has been waited for."""
+
+        def look() -> bool | None:
+            return sum(each["state"] == state for each in self.states()) >= count or None
+
+        self._wait(look, f"@state {state} for the {count}th time", timeout_s)
+
     def _wait(self, look: Callable[[], _T | None], what: str, timeout_s: float) -> _T:
         deadline = time.monotonic() + timeout_s
         while True:
