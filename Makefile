@@ -13,9 +13,11 @@ RAINMAKER_CLI := esp-rainmaker-cli==1.14.1
 SYSTEM_COMMANDS := node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver
 # What `make bench` compiles C for the chip's processor with.
 BENCH_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
-PORT ?=
-# Most tests wait for a board that waits: three at a time keep two cores busy.
-WORKERS := -n 3 --dist worksteal
+# Most tests wait for a board that waits: four at a time keep two cores busy.
+WORKERS := -n 4 --dist worksteal
+# Simulated boards live in real time, which a busy machine may not have when it is needed: what
+# failed beside others is run again alone, and has to pass then. What fails twice fails.
+ALONE := --last-failed --last-failed-no-failures none --maxfail 10
 BOARD_TESTS := tests/board --board $(PORT) --board-logs build/board-logs
 IMAGE ?=
 AIOBLE ?=
@@ -43,7 +45,12 @@ demo: env ## the whole story on a simulated board, in under half a minute
 	$(BIN)/homing demo
 
 test: env typings/.ready ## all tests on the simulator (PORT=… for a board: what a real one can run)
-	$(BIN)/python -m pytest $(if $(PORT),$(BOARD_TESTS),$(WORKERS)) $(PYTEST_ARGS)
+ifdef PORT
+	$(BIN)/python -m pytest $(BOARD_TESTS) $(PYTEST_ARGS)
+else
+	@$(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS) || { test $$? = 1 && \
+	  echo "== again, alone, what has failed" && $(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS); }
+endif
 
 test-system: ## the Debian packages that some checks need
 	@for each in $(SYSTEM_COMMANDS); do \
