@@ -72,9 +72,9 @@ def test_main_job_on_100_kb(command: list[str], measured: memory.Memory) -> None
 @pytest.mark.parametrize(
     ("ways", "limit_len", "heap_kb"),
     [
-        (("softap",), 88_000, 92),
-        (("ble", "softap"), 112_000, 108),
-        (("console", "ble"), 96_000, 94),
+        (("softap",), 88_000, 96),
+        (("ble", "softap"), 112_000, 114),
+        (("console", "ble"), 96_000, 100),
     ],
     ids=["softap", "ble+softap", "console+ble"],
 )

@@ -64,7 +64,7 @@ async def test_bleak_sees_the_board() -> None:
                 with pytest.raises(BleakGATTProtocolError) as failed:
                     await client.read_gatt_char(BAD)
                 assert failed.value.code == 0x0E
-            await asyncio.wait_for(gone.wait(), 5)
+            await asyncio.wait_for(gone.wait(), 60)
             with pytest.raises(BleakError):
                 await client.read_gatt_char(SESSION)
             with pytest.raises(BleakDeviceNotFoundError):
@@ -73,7 +73,7 @@ async def test_bleak_sees_the_board() -> None:
             gone.clear()
             await client.connect()
             await rig.kill()
-            await asyncio.wait_for(gone.wait(), 10)
+            await asyncio.wait_for(gone.wait(), 60)
             assert not client.is_connected
 
 
@@ -204,7 +204,7 @@ def test_soft_reset_says_goodbye_power_loss_does_not(world: World) -> None:
         return await phone.connect(await phone.find(name))
 
     async def reason(link) -> int:  # noqa: ANN001
-        return await asyncio.wait_for(asyncio.shield(link.lost), 20)
+        return await asyncio.wait_for(asyncio.shield(link.lost), 60)
 
     link = world.run(connect())
     board.power_off()

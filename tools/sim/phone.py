@@ -152,7 +152,7 @@ class Phone:
 
         return await self._here(work())
 
-    async def find(self, name: str, timeout_s: float = 10.0) -> Sighting:
+    async def find(self, name: str, timeout_s: float = 120.0) -> Sighting:
         """Return the first advertiser of that name; TimeoutError if there is none."""
         return await self._here(self._find(lambda sighting: sighting.name == name, timeout_s))
 
