@@ -82,15 +82,8 @@ NEED_THE_SIMULATOR = {
     "test_boot_held_during_reset_is_download_mode",
     "test_boot_pressed_after_reset_is_safe_mode",
 }
-ON_TCP = {
-    "test_still_provisioned_after_reset",
-    "test_ctrl_c_then_soft_reset_runs_main_again",
-    "test_mpremote_files",
-}
-ON_RFC2217 = {
-    "test_ctrl_c_then_soft_reset_runs_main_again",
-    "test_still_provisioned_after_reset",
-}
+ON_TCP = {"test_ctrl_c_then_soft_reset_runs_main_again", "test_mpremote_files"}
+ON_RFC2217 = {"test_still_provisioned_after_reset"}
 
 
 def some(*names: str) -> list[str]:

@@ -169,10 +169,19 @@ def board_files(
 
 def build_image(files: Mapping[str, bytes]) -> bytes:
     """A littlefs image of a board's file system with those files."""
-    digest = hashlib.sha256(f"{BLOCK_LEN} {BLOCK_COUNT}".encode())
+    # Boards differ in main.py and identity; what is in lib/ is laid out once for all of them.
+    common = {name: files[name] for name in files if name.startswith("lib/")}
+    if len(common) in (0, len(files)):
+        return _image(files)
+    own = {name: files[name] for name in files if name not in common}
+    return _image(own, _image(common))
+
+
+def _image(files: Mapping[str, bytes], below: bytes = b"") -> bytes:
+    digest = hashlib.sha256(f"{BLOCK_LEN} {BLOCK_COUNT}".encode() + below)
     for name in sorted(files):
         digest.update(f"\0{name}\0{len(files[name])}\0".encode() + files[name])
-    return _cached(f"{digest.hexdigest()[:40]}.img", lambda: _write_image(files))
+    return _cached(f"{digest.hexdigest()[:40]}.img", lambda: _write_image(files, below))
 
 
 def _filesystem(mount: bool) -> LittleFS:
@@ -187,8 +196,8 @@ def _filesystem(mount: bool) -> LittleFS:
     )
 
 
-def _write_image(files: Mapping[str, bytes]) -> bytes:
-    fs = _filesystem(mount=True)
+def _write_image(files: Mapping[str, bytes], below: bytes) -> bytes:
+    fs = _mounted(below) if below else _filesystem(mount=True)
     for name in sorted(files):
         parent = Path(name).parent.as_posix()
         if parent != ".":
@@ -201,8 +210,12 @@ def _write_image(files: Mapping[str, bytes]) -> bytes:
 
 def read_image(path: str | os.PathLike[str]) -> LittleFS:
     """A copy of an image, mounted, to look at with littlefs-python."""
+    return _mounted(Path(path).read_bytes())
+
+
+def _mounted(content: bytes) -> LittleFS:
     fs = _filesystem(mount=False)
-    fs.context.buffer = bytearray(Path(path).read_bytes())
+    fs.context.buffer = bytearray(content)
     fs.mount()
     return fs
 
