@@ -102,6 +102,8 @@ async def _on_event(node, provisioner, event):
     elif kind == "advertising":
         if "ble" in node.transports:
             log.say("advertising as %s, waiting for an app (prefix PROV_)" % event.name)
+        if "softap" in node.transports:
+            log.say("access point %s is up, at http://192.168.4.1/" % event.name)
         log.state("advertising", name=event.name, **board.heap())
     elif kind == "client":
         log.state("client", up=True)

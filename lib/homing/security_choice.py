@@ -172,7 +172,8 @@ def _check_speed(slow):
     if not slow:
         raise ValueError(
             "Security 2 over BLE takes some 6 seconds a client without native code, which does "
-            "not run on this board: deploy it, or slow_security2=True, or security=1"
+            "not run on this board: deploy it (homing sim --native), or security=1, or "
+            "slow_security2=True"
         )
     log.say("WARNING: no native code: each client of Security 2 waits some 6 seconds, and the")
     log.say("  board does nothing else meanwhile. Clients give up after 30.")

@@ -129,7 +129,7 @@ def test_security_2_in_the_chips_time(lab: SimBench) -> None:
 
 @board(native=False)
 def test_without_native_code_it_is_refused(lab: SimBench) -> None:
-    refused_at_start(lab, "6 seconds a client .* slow_security2=True")
+    refused_at_start(lab, "6 seconds a client .*--native.* slow_security2=True")
 
 
 @board("security=2, slow_security2=True", native=False, speed=10)

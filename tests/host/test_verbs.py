@@ -15,6 +15,7 @@ from pathlib import Path
 
 import bleak
 import pytest
+import requests
 from click.testing import CliRunner
 
 from tools import demo
@@ -39,7 +40,7 @@ def _simulator(file: Path, *options: str) -> Iterator[tuple[running.RunningSim, 
         )
     try:
         deadline = time.monotonic() + 30
-        while "advertising as" not in log.read_text():
+        while not re.search("advertising as|access point .* is up", log.read_text()):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"homing sim did not start:\n{log.read_text()}")
             time.sleep(0.1)
@@ -149,6 +150,18 @@ def test_data_of_ones_own_from_any_directory(
         assert "• lamp answered: ok" in done.stdout
         assert "lamp: [b]grün\n" in log.read_text()
         assert "lamp: a=b\n" in log.read_text()
+
+
+def test_the_access_point_of_a_board(tmp_path: Path) -> None:
+    main_py = tmp_path / "main.py"
+    main_py.write_text("import homing\nhoming.run(transports=('softap',), portal=True)\n")
+    with _simulator(tmp_path / "sim.json", "--main", str(main_py), "--bare") as (_sim, log):
+        deadline = time.monotonic() + 30
+        while not (found := re.search(r"'MAP (\S+):80 (\S+)' http://\S+/\n", log.read_text())):
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        reply = requests.get(f"http://{found[2]}/", headers={"Host": found[1]}, timeout=30)
+        assert reply.status_code == 200 and "proof of possession" in reply.text
 
 
 def test_neither_simulator_nor_bluetooth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

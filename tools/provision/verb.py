@@ -45,7 +45,7 @@ class _Terminal:
         return click.prompt("Board", type=click.Choice(names))
 
     def ask_pop(self) -> str:
-        return self._once("pop") or click.prompt("Proof of possession (on the serial port)")
+        return self._once("pop") or click.prompt("Proof of possession (serial port, or label)")
 
     def choose_network(self, networks: list[Network]) -> bytes:
         given = self._once("ssid")

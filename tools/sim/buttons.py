@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from .board import SimBoard
 
-HELP = "buttons, typed here: boot, boot SECONDS (held so long), reset"
+HELP = "buttons, typed here: boot, boot SECONDS (held so long), reset; of another: board2 reset"
 _READ_LEN = 4096
 
 

@@ -73,6 +73,10 @@ class SoftAp:
         """Where it really is: with the station, if that is connected."""
         return self._station_channel or self._config["channel"]
 
+    def serves(self, port: int) -> bool:
+        """Whether a program of the board listens there."""
+        return self._server(port) is not None
+
     # -- operations of the board -------------------------------------------------------------
 
     def switch(self, on: bool) -> None:

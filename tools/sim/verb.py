@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from . import running
+from .access_points import AccessPoints
 from .board import SimBoard
 from .buttons import HELP, Buttons
 from .pin_log import PinLog
@@ -28,6 +29,7 @@ from .scene import USER, Scene
     metavar="FILE",
     help="Run this main.py in place of the project's.",
 )
+@click.option("--native", is_flag=True, help="Boards on which the native code runs.")
 @click.option("--bare", is_flag=True, help="Boards without cloud credentials.")
 @click.option("--quiet", is_flag=True, help="Do not show what the boards print.")
 @click.option("--pins", is_flag=True, help="Show every change of a pin, of blinking ones too.")
@@ -45,6 +47,7 @@ def command(
     ssid: str,
     password: str | None,
     main: Path | None,
+    native: bool,
     bare: bool,
     quiet: bool,
     pins: bool,
@@ -52,7 +55,10 @@ def command(
 ) -> None:
     """Run simulated boards in a world with a home network and both clouds, until Ctrl-C."""
     if running.find(path):
-        raise click.ClickException(f"a simulator is running already ({path}); stop it, or --file")
+        raise click.ClickException(
+            f"a simulator is running already ({path}); stop it, or give this one a file of its own "
+            "by --file, and name that to `homing provision --sim`"
+        )
     with Scene(speed, ssid, password) as scene:
         world = scene.world
         world.run(scene.cloud.start_admin())
@@ -62,7 +68,7 @@ def command(
 
         names = [f"board{n + 1}" for n in range(boards)]
         files = {"main.py": main.read_bytes()} if main else None
-        made = [scene.new_board(name, cloud=not bare, files=files) for name in names]
+        made = [scene.new_board(name, cloud=not bare, files=files, native=native) for name in names]
         running.RunningSim(
             pid=os.getpid(),
             ports={board.name: board.port for board in made},
@@ -104,6 +110,7 @@ def _program() -> str:
 
 def _follow(boards: list[SimBoard], pin_logs: list[PinLog], quiet: bool) -> None:
     buttons = Buttons({board.name: board for board in boards})
+    access_points = AccessPoints(boards)
     shown = dict.fromkeys(boards, 0)
     while True:
         for board, pin_log in zip_longest(boards, pin_logs):
@@ -116,5 +123,5 @@ def _follow(boards: list[SimBoard], pin_logs: list[PinLog], quiet: bool) -> None
                 shown[board] = end
             for line in pin_log.lines() if pin_log else ():
                 click.echo(f"{board.name}: {line}")
-        for complaint in buttons.wait(0.1):
-            click.echo(complaint)
+        for line in (*access_points.news(), *buttons.wait(0.1)):
+            click.echo(line)

@@ -109,8 +109,10 @@ def _srp_calls(salt, verifier, client):
     # What respond() calls when all is prepared: squarings, multiplications, conversions to and
     # from the form in which they are done, and blocks of SHA-512.
     server = srp6a.Srp6a(unhexlify(salt), unhexlify(verifier))
-    for steps in (server.prepare_tables(), server.prepare()):
-        for _ in steps:
+    for _ in server.prepare_tables():
+        pass
+    while not server.ready:  # one time in 256 B is not kept
+        for _ in server.prepare():
             pass
     calls = []
     compress = sha512.compress
