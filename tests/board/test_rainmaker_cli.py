@@ -111,7 +111,7 @@ def scheme(security: int) -> Any:
 @pytest.mark.parametrize("security", [scheme(0), scheme(1), scheme(2)])
 def test_provisions_and_maps(lab: SimBench, tmp_path: Path, security: int) -> None:
     lab.real_time()
-    lab.cloud.rainmaker.standin.disable()
+    lab.scene.reports.disable()
     lab.board.wait_state("advertising")
     name = lab.name()
     cli = Cli(lab, tmp_path, log_in=security == 1)

@@ -207,7 +207,7 @@ def test_demo_fails_when_a_stage_did_not_happen(
         if broken == "access_point":
             made.access_point.up = False
         elif broken == "mapping":
-            made.cloud.rainmaker.standin.disable()
+            made.reports.disable()
         else:
             made.cloud.faults.add(path="/v2/things/*", status=500)
         return made

@@ -9,6 +9,7 @@ from tools.cloud.server import LocalCloud
 from tools.identity import file as identity_file
 
 from .board import SimBoard
+from .node_reports import NodeReports
 from .phone import Phone
 from .world import World
 
@@ -25,6 +26,7 @@ class Scene:
         self.user_password = secrets.token_urlsafe(12)
         clock = self.world.clock
         self.cloud = LocalCloud(utc=lambda: clock.utc().timestamp())
+        self.reports = NodeReports(self.cloud.rainmaker)  # of boards without credentials
 
     def __enter__(self) -> Scene:
         world = self.world.__enter__()
@@ -33,8 +35,7 @@ class Scene:
             world.run(self.cloud.start())
             self.cloud.thethings.add_user(USER, self.user_password)
             self.cloud.rainmaker.add_user(USER, self.user_password)
-            # Plays the node's MQTT report, which the board does not make yet (see standin.py).
-            self.cloud.rainmaker.standin.enable()
+            self.reports.enable()
             for host in self.cloud.hosts:
                 world.route(host, 443, "127.0.0.1", self.cloud.port)
         except BaseException:
