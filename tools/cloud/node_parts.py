@@ -51,13 +51,15 @@ def _named(items: Any) -> list[dict[str, Any]]:
 
 def _param(param: dict[str, Any], values: dict[str, Any], secrets: list[str]) -> dict[str, Any]:
     properties = param.get("properties")
+    properties = properties if isinstance(properties, list) else []
     value = values.get(param["name"])
     if param.get("type") in _SECRET_TYPES and value:
         value = _HIDDEN
     return {
         "name": param["name"],
         "type": str(param.get("data_type", "")),
-        "writable": isinstance(properties, list) and "write" in properties,
+        "writable": "write" in properties,
+        "readable": "read" in properties,
         "value": value if isinstance(value, bool | None) else _text(value, secrets),
     }
 
