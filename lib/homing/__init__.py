@@ -31,6 +31,9 @@ def run(app=None, **options):
     board's own, open to all without softap_password, 8 to 63 bytes). portal=True: a page there for
     phones without an app.
     slow_security2=True: Security 2 over BLE although no native code runs.
+    devices: of homing.devices; what an app shows of a board with node credentials, and writes.
+    services: of "time", "system" (both there by default), "user-auth", "agent-auth", or of
+    homing.services. info: {"name": …, "type": …, "model": …, "readme": …} of the node, for apps.
     """
     import asyncio
     import sys
@@ -74,8 +77,13 @@ def factory_reset():
     store = Store()
     # The network last: if the power fails amid this, the board is not taken for a fresh one.
     for name in sorted(store.names(), key=lambda name: name == "wifi"):
-        if name != "identity":
-            store.open(name).erase_all()
+        if name not in ("identity", "credentials"):
+            values = store.open(name)
+            if name == "rainmaker" and store.open("identity").get("node_key"):
+                from .cloud.rainmaker_report import leave as erase
+            else:
+                erase = type(values).erase_all
+            erase(values)
     log.ok("factory_reset")
 
 

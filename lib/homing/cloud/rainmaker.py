@@ -64,7 +64,7 @@ class RainMaker(Cloud):
     @property
     def state(self):
         state = self.ns.get("st") or "none"
-        if state in OPEN and not (self._token or self.ns.get("token")):
+        if state in OPEN and self.ns.get("op") and not (self._token or self.ns.get("token")):
             return "needs token"
         return state
 
@@ -141,8 +141,10 @@ class RainMaker(Cloud):
 
     async def bind(self):
         """Runs until the mapping is decided, or there is no token to go on with."""
-        from .rainmaker_map import bind
-
+        if self.identity.get("node_key"):
+            from .rainmaker_mqtt import bind
+        else:
+            from .rainmaker_map import bind
         await bind(self)
 
 
