@@ -29,7 +29,7 @@ from tools.harness.board import Board, BoardError
 from tools.provision import mapping, setup
 from tools.provision.client import Client, ProvisionError, failure_text
 from tools.provision.flow import Apps, log_in
-from tools.provision.stages import Stages
+from tools.provision.stages import CONFIRMING, SENDING, Stages
 from tools.sim.scene import USER, Scene
 
 _SPEED = 4.0  # Wi-Fi and crypto take the time they take on the chip, this much faster
@@ -146,10 +146,13 @@ async def _phone(
         assert way is not None
         await way.hand_over(client, stages)
         story.stage("phone: link id read, the board knows who its user is")
-        await client.set_network(scene.ssid.encode(), scene.password.encode())
-        status = await client.wait_joined()
-        _need(status.state is WifiState.CONNECTED, f"Wi-Fi: {failure_text(status)}")
-        story.stage(f"phone: the board has joined “{scene.ssid}”")
+        with stages.stage(SENDING):
+            await client.set_network(scene.ssid.encode(), scene.password.encode())
+            stages.done("the board has them")
+        with stages.stage(CONFIRMING):
+            status = await client.wait_joined()
+            _need(status.state is WifiState.CONNECTED, f"Wi-Fi: {failure_text(status)}")
+            stages.done(f"the board has joined “{scene.ssid}”")
         return link_id, way
 
 

@@ -91,7 +91,7 @@ def _clouds(node, link_id, persist_token):
     if node.identity.get("node_id"):
         from .cloud.rainmaker import RainMaker
 
-        over_http = "softap" in node.transports
+        over_http = "softap" in node.transports or node.identity.get("node_key")
         clouds.append(
             node.cloud(RainMaker, allowed=allowed, persist_token=persist_token, associate=over_http)
         )

@@ -78,13 +78,16 @@ async def _time_zone(
         (_ONLINE_TRIES, _ONLINE_PAUSE_S),
         f"node {node_id} is not connected to RainMaker",
     )
-    await app.set_params(node_id, {service["name"]: {name: zone}})
 
-    async def reported() -> bool:
-        return (await app.params(node_id)).get(service["name"], {}).get(name) == zone
+    async def taken() -> bool:
+        if (await app.params(node_id)).get(service["name"], {}).get(name) == zone:
+            return True
+        # Each time: what is written before the node has subscribed is lost.
+        await app.set_params(node_id, {service["name"]: {name: zone}})
+        return False
 
     await _until(
-        reported,
+        taken,
         (_TRIES, _PAUSE_S),
         f"the board does not report the time zone {zone}; perhaps it does not know it",
     )

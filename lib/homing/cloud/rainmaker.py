@@ -115,7 +115,7 @@ class RainMaker(Cloud):
             self._token = None
             for key in ("token", "req", "op"):
                 ns.erase(key)
-            ns.set("st", "unreported")
+            ns.set("st", "pending" if self.identity.get("node_key") else "unreported")
             ns.set("user", user)
             ns.set("secret", secret)
         try:
