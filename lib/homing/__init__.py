@@ -69,22 +69,11 @@ def forget_wifi():
 
 
 def factory_reset():
-    """Forget the network, the owner and all that clouds keep; what is on the label (identity)
-    stays. Reset the board afterwards: a program that goes on may write things back."""
-    from . import log
-    from .store import Store
+    """Forget the network, the owner and all that clouds keep; what is on the label (identity, node
+    credentials) stays. Reset the board afterwards: a program that goes on may write things back."""
+    from .reset import run
 
-    store = Store()
-    # The network last: if the power fails amid this, the board is not taken for a fresh one.
-    for name in sorted(store.names(), key=lambda name: name == "wifi"):
-        if name not in ("identity", "credentials"):
-            values = store.open(name)
-            if name == "rainmaker" and store.open("identity").get("node_key"):
-                from .cloud.rainmaker_report import leave as erase
-            else:
-                erase = type(values).erase_all
-            erase(values)
-    log.ok("factory_reset")
+    run()
 
 
 def set_identity(**fields):

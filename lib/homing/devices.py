@@ -1,13 +1,20 @@
 # Devices as ESP RainMaker knows them: what a maker declares, and what the cloud may read and write.
 #
 # Type names and default names are those of Espressif's standard types (esp_rmaker_standard_types.h,
-# esp_rmaker_standard_params.h), which phone apps go by. How they are told to a cloud: node_model.py.
+# esp_rmaker_standard_params.h), which phone apps go by. How they are told to a cloud: model.py.
 
 READ = "read"
 WRITE = "write"
 NAME = "esp.param.name"
 
 _TYPES = {bool: "bool", int: "int", float: "float", str: "string", dict: "object", list: "array"}
+
+
+def check(options):
+    """Raise TypeError for an option of homing.run that is neither of these nor of its others."""
+    for name in options:
+        if name not in ("devices", "services", "info"):
+            raise TypeError("unexpected keyword argument %r" % name)
 
 
 class Param:

@@ -41,16 +41,15 @@ class Me:
         """As time.localtime(), in the time zone that an app has set."""
         from .timezone import local_time
 
-        model = self._node.model
-        return local_time(model.zone() if model else "")
+        return local_time(self._node)
 
 
 async def run(node, app):
     """Join, bind to the account, run `app(me)`."""
-    if node.model:
-        from .node_model import build
+    if node.model is not None:
+        from .model import begin
 
-        build(node)
+        begin(node)
     ssid = node.wifi.get("ssid")
     node.station.low_power = bool(node.wifi.get("low_power", 0))
     came_up = asyncio.Event()

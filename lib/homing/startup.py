@@ -27,9 +27,7 @@ def begin(
     portal=False,
     button=9,
     led=8,
-    devices=(),
-    services=None,
-    info=None,
+    **model,
 ):
     """Make of the options of homing.run what a Node is; see there. Raises ValueError."""
     node.manufacturer = manufacturer
@@ -71,9 +69,11 @@ def begin(
     mac = board.mac()
     node.name = name or default_name(mac)
     node.id = node.identity.get("node_id") or "".join(["%02x" % b for b in mac])
-    node.model = None
-    if devices or services or node.identity.get("node_key"):
-        node.model = devices, services, info
+    if model:
+        from .devices import check
+
+        check(model)
+    node.model = model if model or node.identity.get("node_key") else None
     node.no_pop = no_pop
     node.pop = None if no_pop or node.security == 0 else node.identity.get("pop")
     node.clouds = _clouds(node, link_id, persist_token)

@@ -37,10 +37,15 @@ def check(posix):
     offset_s(posix, 0)
 
 
-def local_time(posix="", now=None):
-    """As time.localtime() of a computer: (year, month, day, hour, minute, second, weekday, day of
-    the year). posix: a rule, "" for UTC; now: seconds since the epoch. Raises ValueError."""
-    now = int(time()) if now is None else now
+def local_time(node):
+    """See homing.online.Me; node: a homing.node.Node."""
+    posix = node.model.zone() if node.model else ""
+    return at(posix, int(time()))
+
+
+def at(posix, now):
+    """(year, month, day, hour, minute, second, weekday, day of the year) where the rule holds, ""
+    being UTC; now: seconds since the epoch. Raises ValueError."""
     return tuple(gmtime(now + offset_s(posix, now))[:8])
 
 

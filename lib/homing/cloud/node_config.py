@@ -9,7 +9,7 @@ _INFO = ("name", "fw_version", "type", "subtype", "model", "project_name", "plat
 
 
 def pieces(model):
-    """Generates the configuration of a node_model.Model as bytes, the same at every call."""
+    """Generates the configuration of a homing.model.Model as bytes, the same at every call."""
     yield (
         '{"node_id":%s,"config_version":"%s","info":{' % (json.dumps(model.node_id), _VERSION)
     ).encode()

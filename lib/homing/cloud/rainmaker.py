@@ -141,10 +141,8 @@ class RainMaker(Cloud):
 
     async def bind(self):
         """Runs until the mapping is decided, or there is no token to go on with."""
-        if self.identity.get("node_key"):
-            from .rainmaker_mqtt import bind
-        else:
-            from .rainmaker_map import bind
+        from .rainmaker_map import bind
+
         await bind(self)
 
 

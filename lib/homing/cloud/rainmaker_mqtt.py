@@ -1,6 +1,6 @@
 # A node of ESP RainMaker, while online: what it is, whom it belongs to, what its parameters are,
 # and what an app writes, over MQTT with the node's own certificate. For boards with node
-# credentials; the maker's side of it is cloud.model (homing/node_model.py).
+# credentials; the maker's side of it is the model (homing/model.py).
 #
 # Once per connection, in this order: node configuration, mapping if one is due, all parameters,
 # subscription. Then whatever changes. A mapping is tried every five seconds, five times, then ever
@@ -14,7 +14,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-from . import tls
+from . import roots, tls
 from .backoff import Backoff
 from .errors import CloudError
 from .mqtt import Mqtt
@@ -39,9 +39,9 @@ _MERGE_MS = const(100)  # changes that come together are reported together
 _IDLE_MS = const(600000)
 
 
-async def bind(cloud):
+async def bind(cloud, model):
     """Runs for good; may be cancelled at will."""
-    session = _Session(cloud)
+    session = _Session(cloud, model)
     faults = Backoff(_FIRST_MS, _CAP_MS)
     request = None
     if cloud.ns.get("op"):  # handed over by cloud_bind: the user's half is ours to do, too
@@ -70,10 +70,10 @@ async def _stay(cloud, session, faults):
 
 
 class _Session:
-    def __init__(self, cloud):
+    def __init__(self, cloud, model):
         self._cloud = cloud
-        self._model = cloud.model
-        self._id = cloud.model.node_id
+        self._model = model
+        self._id = model.node_id
         self._mqtt = Mqtt(self._on_message, self._on_skipped)
         self._told = False  # the parameters, since the board started
         self._tries = 0
@@ -86,11 +86,17 @@ class _Session:
         if not found:
             raise CloudError("no node credentials")
         host, port, chain = found
+        context = roots.context(host)
+        try:
+            context.load_cert_chain(*chain)
+        except (OSError, ValueError):
+            raise CloudError("certificate", "of this node cannot be read") from None
+        found = chain = None
         turn = tls.turn()
         await turn.acquire()
         held = [turn]
         try:
-            await tls.run(host, port, lambda secure: self._talk(secure, held, faults), chain)
+            await tls.run(host, port, lambda secure: self._talk(secure, held, faults), context)
         finally:
             if held:
                 turn.release()

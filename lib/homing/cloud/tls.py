@@ -57,9 +57,9 @@ def readable(sock):
     yield core._io_queue.queue_read(sock)
 
 
-async def run(host, port, talk, chain=None):
+async def run(host, port, talk, context=None):
     """What `await talk(secure)` returns; the connection is there for that long. The handshake is
-    part of the first write. chain: the client's certificate and its key, both DER.
+    part of the first write. context: as roots.context() makes it; that is the default.
 
     Raises CloudError; the name look-up is one blocking call of the platform.
     """
@@ -80,11 +80,8 @@ async def run(host, port, talk, chain=None):
             if e.errno != EINPROGRESS:
                 raise
         await _writable(sock)  # pyright: ignore[reportGeneralTypeIssues]
-        context = roots.context(host)
-        if chain:
-            context.load_cert_chain(*chain)
+        context = context or roots.context(host)
         secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        context = chain = None
         return await talk(secure)
     except OSError as e:
         raise network_error(e.errno) from None

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from paho.mqtt import client as paho
 
-from tools.harness.bench import NODE_ID, PASSWORD, POP, SSID, SimBench
-from tools.harness.mosquitto import HOST, PORT, Certificates, Mosquitto, credentials, program
-from tools.harness.stored import store_file, stored
+from .bench import NODE_ID, PASSWORD, POP, SSID, SimBench
+from .mosquitto import HOST, PORT, Certificates, Mosquitto, credentials
+from .stored import store_file, stored
 
 USER = "user-of-the-test"
 SECRET = "mapping-secret-of-the-test"
@@ -34,7 +33,6 @@ def switched(param, value):
 lamp = homing.devices.Switch("Lamp", on_write=switched)
 homing.run(devices=[lamp])
 """
-needs_broker = pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
 
 
 class Cloud:

@@ -4,26 +4,36 @@
 # Kept: namespace "params", the key being a CRC of the names (a key has 15 bytes), the value JSON.
 
 import asyncio
+import gc
 import json
 from binascii import crc32
+from time import sleep_ms
 
 from micropython import const
 
-from . import __version__, log
+from . import __version__, board, log
 from .devices import NAME, READ, WRITE
 from .store import Store
 
+# GC heap that must be free in a boot that has provisioned: of what it has left behind, holes and
+# names, a piece of 9 KB must be found. A board that begins online needs half of it.
+_AFTER_PROVISIONING_LEN = const(80000)
+_RESET_PAUSE_MS = const(200)
 _LOOK_MS = const(250)
 _PLATFORM = "esp32c3"
 _DEFAULT = ("time", "system")
 
 
-def build(node):
-    """Make node.model of (devices, services, info) as homing.run got them; values that were kept
-    are restored, and given to on_write. Raises ValueError for names that are there twice."""
-    devices, services, info = node.model
-    node.model = None
-    model = Model(node, devices, info or {})
+def begin(node):
+    """Make node.model of devices=, services= and info= as homing.run got them; values that were
+    kept are restored, and given to on_write. Raises ValueError for names that are there twice."""
+    if node.spent and gc.mem_free() < _AFTER_PROVISIONING_LEN:
+        log.say("not enough memory in one piece for MQTT: restarting, online comes next")
+        sleep_ms(_RESET_PAUSE_MS)  # let the line get out
+        board.reset()
+    given, node.model = node.model, None
+    services = given.get("services")
+    model = Model(node, given.get("devices", ()), given.get("info") or {})
     for each in _DEFAULT if services is None else services:
         if isinstance(each, str):
             from .services import make
@@ -50,6 +60,7 @@ class Model:
         self.info.update(info)
         self.groups = list(devices)
         self.notify = None
+        self._bound = False
         self.leaving = False  # after a factory reset: nothing is kept any more
         self._kept = node.store.open("params")
 
@@ -68,13 +79,18 @@ class Model:
         """Have what talks to the cloud in memory, while that is in large pieces."""
         for cloud in clouds:
             if cloud.name == "rainmaker" and cloud.identity.get("node_key"):
-                from .cloud import rainmaker_mqtt  # noqa: F401
-
-                cloud.model = self
+                cloud.bind = self._binding(cloud)
             else:
                 from .cloud import https, talk  # noqa: F401
-        if not any([getattr(cloud, "model", None) for cloud in clouds]):
+        if not self._bound:
             log.say("devices are not in any cloud: this board has no node credentials")
+
+    def _binding(self, cloud):
+        # In place of its own bind(), which has no node credentials.
+        from .cloud.rainmaker_mqtt import bind
+
+        self._bound = True
+        return lambda: bind(cloud, self)
 
     def chain(self):
         """(host, port, (certificate, key)) of the node, or None; read anew: not worth the memory."""
