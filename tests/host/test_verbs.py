@@ -183,6 +183,11 @@ def test_second_simulator_is_refused(tmp_path: Path) -> None:
         assert "running already" in done.stderr
 
 
+def test_demos_program_is_the_example() -> None:
+    example = Path(__file__).parents[2] / "docs" / "examples" / "switch" / "main.py"
+    assert demo._MAIN == example.read_text()
+
+
 def test_demo() -> None:
     done = _homing("demo")
     assert done.returncode == 0, done.stdout + done.stderr
