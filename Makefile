@@ -10,7 +10,8 @@ RAINMAKER_CLI := esp-rainmaker-cli==1.14.1
 # with what npm fetches, builds the portal's page; Chromium shows that one and the cloud's. Only what
 # is missing is installed: another source's nodejs brings an npm of its own, and refuses Debian's
 # beside it.
-SYSTEM_COMMANDS := node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver
+SYSTEM_COMMANDS := node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver \
+  mosquitto:mosquitto
 # What `make bench` compiles C for the chip's processor with.
 BENCH_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
 # Most tests wait for a board that waits: four at a time keep two cores busy.
@@ -54,7 +55,7 @@ endif
 
 test-system: ## the Debian packages that some checks need
 	@for each in $(SYSTEM_COMMANDS); do \
-	  command -v $${each%%:*} >/dev/null || missing="$$missing $${each##*:}"; done; \
+	  PATH="$$PATH:/usr/sbin" command -v $${each%%:*} >/dev/null || missing="$$missing $${each##*:}"; done; \
 	  test -z "$$missing" || \
 	  (apt-get update -qq && apt-get install -y --no-install-recommends $$missing)
 	@$(PYTHON) -m tools.sim.memory32

@@ -1,14 +1,13 @@
 """`homing demo`: the whole story on a simulated board, and the proof that each stage happened.
 
-The phone is PyPI's `esp-protocomm`, unmodified, on `bleak`; the clouds are the local ones; the
-board runs the project's own files on the real MicroPython.
+The phone is PyPI's `esp-protocomm`, unmodified, on `bleak`; the clouds are the local ones, with a
+real MQTT broker (mosquitto); the board runs the project's own files on the real MicroPython.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import sys
 import threading
 import time
@@ -18,28 +17,53 @@ import click
 import segno
 from esp_protocomm.ble import BleTransport
 from esp_protocomm.ble import TransportError as ProtocommError
-from esp_protocomm.security1 import Security1, SecurityError
-from esp_protocomm.session import establish_session
-from esp_protocomm.wifi import WifiError, WifiState, provision_wifi
+from esp_protocomm.security1 import SecurityError
+from esp_protocomm.wifi import WifiError, WifiState
 from rich.console import Console
 from rich.markup import escape
 
-from tools.cloud.app import session_for
+from tools.cloud.app import AppError, session_for
+from tools.cloud.broker import BrokerError
 from tools.harness import reset
 from tools.harness.board import Board, BoardError
-from tools.provision import binding
+from tools.provision import mapping, setup
+from tools.provision.client import Client, ProvisionError, failure_text
 from tools.provision.flow import Apps, log_in
+from tools.provision.stages import CONFIRMING, SENDING, Stages
 from tools.sim.scene import USER, Scene
 
 _SPEED = 4.0  # Wi-Fi and crypto take the time they take on the chip, this much faster
 _HEAP = "400K"
 _WAIT_S = 30.0
 _SCAN_S = 3.0
+_ZONE = "Europe/Berlin"
+_MAIN = """\
+import homing
+from homing.devices import Switch
+
+
+def switched(param, value):
+    print("the lamp is", "on" if value else "off")
+
+
+homing.run(devices=[Switch("Lamp", on_write=switched)])
+"""
 _QUIET = re.compile(r"\s*(QR|link): |ESP-ROM|rst:")
 
 
 class StageFailed(Exception):
     """Something that the demo shows did not happen."""
+
+
+_FAILURES = (
+    StageFailed,
+    BoardError,
+    AppError,
+    ProvisionError,
+    ProtocommError,
+    WifiError,
+    SecurityError,
+)
 
 
 def _need(condition: object, text: str) -> None:
@@ -91,26 +115,45 @@ class Story:
             time.sleep(0.05)
 
 
-async def _phone(story: Story, scene: Scene, name: str, pop: str, apps: Apps) -> str:
-    """What the app does; returns the shared link id."""
+class _Shown:
+    """What the app's stages say, as lines of the story."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._stage = ""
+
+    def stage(self, text: str) -> None:
+        self._stage = text
+
+    def outcome(self, good: bool, text: str) -> None:
+        if good:
+            self._story.stage(f"app: {self._stage}: {text}")
+
+
+async def _phone(
+    story: Story, scene: Scene, name: str, pop: str, apps: Apps, stages: Stages
+) -> tuple[str, mapping.Way]:
+    """What the app does while it is connected; returns the shared link id, and how it maps."""
     async with BleTransport(scan_timeout=_SCAN_S) as transport:
         await transport.connect(name)
         story.stage(f"phone: found {name}, endpoints {', '.join(sorted(transport.endpoints))}")
-        security = await establish_session(transport, Security1(pop))
+        client = Client(transport)
+        version = await client.version()
+        await client.secure(pop)
         story.stage("phone: session secured with the proof of possession (Security 1)")
-
-        async def ask(endpoint: str, data: bytes) -> bytes:
-            return security.decrypt(await transport.send(endpoint, security.encrypt(data)))
-
-        link_id = binding.read_link_id(await ask("cloud_link", binding.LINK_REQUEST))
-        secret = secrets.token_urlsafe(16)
-        for fragment in binding.fragments(secret, apps.rainmaker.token, "add"):
-            binding.check(await ask("cloud_bind", fragment))
-        story.stage("phone: link id read, token and secret handed over (held by the board)")
-        status = await provision_wifi(transport, security, scene.ssid, scene.password)
-        _need(status.state is WifiState.CONNECTED, f"Wi-Fi: {status.describe()}")
-        story.stage(f"phone: the board has joined “{scene.ssid}”")
-        return link_id
+        link_id = await client.link_id()
+        way = mapping.choose(version, transport.endpoints, apps.rainmaker)
+        assert way is not None
+        await way.hand_over(client, stages)
+        story.stage("phone: link id read, the board knows who its user is")
+        with stages.stage(SENDING):
+            await client.set_network(scene.ssid.encode(), scene.password.encode())
+            stages.done("the board has them")
+        with stages.stage(CONFIRMING):
+            status = await client.wait_joined()
+            _need(status.state is WifiState.CONNECTED, f"Wi-Fi: {failure_text(status)}")
+            stages.done(f"the board has joined “{scene.ssid}”")
+        return link_id, way
 
 
 async def _link(apps: Apps, link_id: str) -> list[str]:
@@ -121,12 +164,18 @@ async def _link(apps: Apps, link_id: str) -> list[str]:
     return []
 
 
-async def _mapped(apps: Apps) -> list[str]:
-    for _ in range(30):
-        if nodes := await apps.rainmaker.nodes():
-            return nodes
-        await asyncio.sleep(1)
-    return []
+async def _switch(story: Story, apps: Apps, node_id: str, board: Board) -> None:
+    """The lamp, from the account: on, and off again."""
+    for value, word in ((True, "on"), (False, "off")):
+        await apps.rainmaker.set_params(node_id, {"Lamp": {"Power": value}})
+        for _ in range(100):
+            if (await apps.rainmaker.params(node_id))["Lamp"]["Power"] is value:
+                break
+            await asyncio.sleep(0.2)
+        else:
+            raise StageFailed(f"the node has not reported that the lamp is {word}")
+        _need(f"the lamp is {word}" in board.log, f"the lamp on the board is not {word}")
+        story.stage(f"cloud: switched the lamp {word}; the board did it, and reports it")
 
 
 def _memory(fields: dict[str, Any]) -> str:
@@ -139,7 +188,12 @@ def _memory(fields: dict[str, Any]) -> str:
 def tell(story: Story) -> None:
     """Run the demo; exits with status 1 at the first thing that did not happen."""
     with Scene(_SPEED) as scene:
-        sim = scene.new_board("demo", cloud=True, heap=_HEAP)
+        try:
+            files = {"main.py": _MAIN}
+            sim = scene.new_board("demo", cloud=True, node="ec", files=files, heap=_HEAP)
+        except BrokerError as error:
+            story.fail(str(error))
+            sys.exit(1)
         board = Board(sim.port, [reset.Own(sim.reset)])
         board.open()
         stop = threading.Event()
@@ -149,7 +203,7 @@ def tell(story: Story) -> None:
             follower.start()
             _stages(story, scene, board)
             _need(not sim.violations, f"a BLE handler broke the rules: {sim.violations}")
-        except (StageFailed, BoardError, ProtocommError, WifiError, SecurityError) as error:
+        except _FAILURES as error:
             story.fail(str(error).splitlines()[0])
             sys.exit(1)
         finally:
@@ -171,13 +225,17 @@ def _stages(story: Story, scene: Scene, board: Board) -> None:
     async def app() -> None:
         async with session_for(scene.cloud.port, scene.cloud.ca_pem) as session:
             apps = await log_in(session, USER, scene.user_password)
-            link_id = await _phone(story, scene, name, pop, apps)
+            stages = Stages(_Shown(story))
+            link_id, way = await _phone(story, scene, name, pop, apps, stages)
             things = await _link(apps, link_id)
             _need(len(things) == 1, "thethings.io does not list the thing")
             story.stage(f"cloud: thethings.io lists thing {things[0]} as this user's")
-            nodes = await _mapped(apps)
+            node_id = await way.finish(stages)
+            nodes = await apps.rainmaker.nodes()
             _need(nodes == ["node-demo"], f"RainMaker lists {nodes}, not the board's node")
-            story.stage(f"cloud: RainMaker lists node {nodes[0]} (its MQTT report is a stand-in's)")
+            story.stage(f"cloud: RainMaker lists node {node_id}, which said so itself over MQTT")
+            await setup.set_up(apps.rainmaker, node_id, _ZONE, stages)
+            await _switch(story, apps, node_id, board)
 
     phone = scene.new_phone()
     with phone.as_bleak():

@@ -31,6 +31,9 @@ def run(app=None, **options):
     board's own, open to all without softap_password, 8 to 63 bytes). portal=True: a page there for
     phones without an app.
     slow_security2=True: Security 2 over BLE although no native code runs.
+    devices: of homing.devices; what an app shows of a board with node credentials, and writes.
+    services: of "time", "system" (both there by default), "user-auth", "agent-auth", or of
+    homing.services. info: {"name": …, "type": …, "model": …, "readme": …} of the node, for apps.
     """
     import asyncio
     import sys
@@ -66,17 +69,11 @@ def forget_wifi():
 
 
 def factory_reset():
-    """Forget the network, the owner and all that clouds keep; what is on the label (identity)
-    stays. Reset the board afterwards: a program that goes on may write things back."""
-    from . import log
-    from .store import Store
+    """Forget the network, the owner and all that clouds keep; what is on the label (identity, node
+    credentials) stays. Reset the board afterwards: a program that goes on may write things back."""
+    from .reset import run
 
-    store = Store()
-    # The network last: if the power fails amid this, the board is not taken for a fresh one.
-    for name in sorted(store.names(), key=lambda name: name == "wifi"):
-        if name != "identity":
-            store.open(name).erase_all()
-    log.ok("factory_reset")
+    run()
 
 
 def set_identity(**fields):

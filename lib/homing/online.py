@@ -37,9 +37,19 @@ class Me:
         """{"thethings": state, "rainmaker": state} of the clouds this board knows."""
         return {c.name: c.state for c in self._node.clouds}
 
+    def local_time(self):
+        """As time.localtime(), in the time zone that an app has set."""
+        from .timezone import local_time
+
+        return local_time(self._node)
+
 
 async def run(node, app):
     """Join, bind to the account, run `app(me)`."""
+    if node.model is not None:
+        from .model import begin
+
+        begin(node)
     ssid = node.wifi.get("ssid")
     node.station.low_power = bool(node.wifi.get("low_power", 0))
     came_up = asyncio.Event()
@@ -99,7 +109,9 @@ async def _bind(node):
     memory.loading(True)
     from . import clock
 
-    if node.clouds:
+    if node.model:
+        node.model.load(node.clouds)
+    elif node.clouds:
         from .cloud import https, talk  # noqa: F401 - both, while memory is in large pieces
     memory.loading(False)
     if not node.clouds:

@@ -27,6 +27,7 @@ def begin(
     portal=False,
     button=9,
     led=8,
+    **model,
 ):
     """Make of the options of homing.run what a Node is; see there. Raises ValueError."""
     node.manufacturer = manufacturer
@@ -68,6 +69,11 @@ def begin(
     mac = board.mac()
     node.name = name or default_name(mac)
     node.id = node.identity.get("node_id") or "".join(["%02x" % b for b in mac])
+    if model:
+        from .devices import check
+
+        check(model)
+    node.model = model if model or node.identity.get("node_key") else None
     node.no_pop = no_pop
     node.pop = None if no_pop or node.security == 0 else node.identity.get("pop")
     node.clouds = _clouds(node, link_id, persist_token)
@@ -85,7 +91,7 @@ def _clouds(node, link_id, persist_token):
     if node.identity.get("node_id"):
         from .cloud.rainmaker import RainMaker
 
-        over_http = "softap" in node.transports
+        over_http = "softap" in node.transports or node.identity.get("node_key")
         clouds.append(
             node.cloud(RainMaker, allowed=allowed, persist_token=persist_token, associate=over_http)
         )

@@ -161,12 +161,12 @@ def while_linking(lab: SimBench, owner: Owner) -> None:
 
 
 def while_mapping(lab: SimBench, owner: Owner) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     lab.board.wait_state("advertising")
     finish(lab, owner, lab.pop())
     lab.board.wait_state("cloud", cloud="rainmaker", **{"is": "sent"})
     cut(lab)
-    lab.cloud.rainmaker.standin.enable(NODE_ID)
+    lab.scene.reports.enable(NODE_ID)
 
 
 STEPS: dict[str, Step] = {

@@ -1,6 +1,6 @@
 """RainMaker: the board maps itself to the user who handed it a token and a secret.
 
-The node's own report over MQTT is played by the local cloud's stand-in (tools/cloud/standin.py).
+The node's own report over MQTT is made by the simulated world (tools/sim/node_reports.py).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def test_add_until_confirmed(lab: SimBench) -> None:
 
 @rainmaker_only
 def test_secret_is_kept_while_needed_and_erased_after(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     token = provision(lab)
     wait_cloud(lab, "sent")
     assert in_flash(lab, SECRET) == ["nvs/rainmaker.dat"]
@@ -102,7 +102,7 @@ def test_secret_is_kept_while_needed_and_erased_after(lab: SimBench) -> None:
 
 @rainmaker_only
 def test_node_side_late(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, after_s=25)
+    lab.scene.reports.enable(NODE_ID, after_s=25)
     provision(lab)
     wait_cloud(lab, "sent")
     assert mapped(lab) == []
@@ -115,7 +115,7 @@ def test_node_side_late(lab: SimBench) -> None:
 
 @rainmaker_only
 def test_node_side_first(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     lab.cloud.rainmaker.report(NODE_ID, SECRET)
     provision(lab)
     wait_cloud(lab, "confirmed")
@@ -125,7 +125,7 @@ def test_node_side_first(lab: SimBench) -> None:
 
 @rainmaker_only
 def test_node_side_wrong_and_then_silent_ends_in_timedout(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     lab.cloud.rainmaker.mapping_timeout_s = 10
     lab.cloud.rainmaker.report(NODE_ID, "not-" + SECRET)
     provision(lab)
@@ -142,11 +142,11 @@ def test_node_side_wrong_and_then_silent_ends_in_timedout(lab: SimBench) -> None
 
 @rainmaker_only
 def test_node_side_comes_back_after_a_time_out(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="wrong")
+    lab.scene.reports.enable(NODE_ID, how="wrong")
     lab.cloud.rainmaker.mapping_timeout_s = 10
     provision(lab)
     wait_cloud(lab, "timedout")
-    lab.cloud.rainmaker.standin.enable(NODE_ID)
+    lab.scene.reports.enable(NODE_ID)
     lab.world.advance(seconds=20)
     wait_cloud(lab, "confirmed")
     assert adds(lab) == 1
@@ -182,7 +182,7 @@ def test_expired_token_is_not_tried_again(lab: SimBench) -> None:
 
 @rainmaker_only
 def test_token_that_expires_while_waiting(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     provision(lab)
     wait_cloud(lab, "sent")
     lab.cloud.rainmaker.expire_tokens()
@@ -195,7 +195,7 @@ def test_token_that_expires_while_waiting(lab: SimBench) -> None:
 @rainmaker_only
 def test_needs_token_after_a_reboot(lab: SimBench) -> None:
     lab.cloud.rainmaker.mapping_timeout_s = 3600
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     provision(lab)
     wait_cloud(lab, "sent")
     lab.board.reset()
@@ -216,7 +216,7 @@ def test_needs_token_after_a_reboot(lab: SimBench) -> None:
 
 @persisting
 def test_persisted_token_goes_on_after_a_reboot(lab: SimBench) -> None:
-    lab.cloud.rainmaker.standin.enable(NODE_ID, how="never")
+    lab.scene.reports.enable(NODE_ID, how="never")
     token = provision(lab)
     wait_cloud(lab, "sent")
     assert in_flash(lab, token) == ["nvs/rainmaker.dat"]

@@ -1,33 +1,79 @@
-"""Espressif's esp-rainmaker-cli, unmodified, provisions a board over SoftAP and maps it.
+"""Espressif's esp-rainmaker-cli, unmodified, provisions a board over SoftAP, maps it and uses it.
 
 It knows no other address than 192.168.4.1:80, so all of this runs in a network namespace of its
-own. Its cloud is the local one, over plain HTTP; it maps in the classic way, through
-cloud_user_assoc, and the node's report is made here with what the board holds in its flash, not
-with what the cloud was told.
+own. Its cloud is the local one, over plain HTTP; the board speaks to that over MQTT.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tools.cloud import broker
 from tools.harness.bench import NODE_ID, POP, SimBench
+from tools.harness.rainmaker_cli import CLI, MISSING, RainMakerCli
 from tools.harness.stored import stored
 from tools.sim.scene import USER
 
-CLI = Path(sys.executable).with_name("esp-rainmaker-cli")
-_CLI_S = 100
 AP_PASSWORD = "an access point"
+# A board with a registered key, which answers challenges: a program's own cloud does so here, with
+# the key that the board has.
+SIGNING = """
+import homing
+from homing.cloud.base import Cloud
+from homing.crypto.p256 import sign
+from homing.devices import Switch
+from homing.protocomm.protobuf import BYTES, INT, STR, decode, encode
+from homing.provisioning import version
+from homing.store import Store
+
+PAYLOAD = {1: INT, 2: INT, 10: {1: BYTES}, 11: {1: BYTES, 2: STR}}
+told = version.version_json
+
+
+def version_json(security, extra=None, scan=True):
+    return told(security, dict(extra, rmaker_extra={"ver": "1.0", "cap": ["ch_resp"]}), scan)
+
+
+version.version_json = version_json
+
+
+class Signer(Cloud):
+    name = "signer"
+    state = "none"
+
+    def endpoints(self):
+        return (("ch_resp", self.answer),)
+
+    def answer(self, data):
+        challenge = bytes(decode(PAYLOAD, data)[10][1])
+        key = Store("/nvs").open("credentials").get("scalar")
+        answer = {1: sign(key, challenge), 2: self.identity.get("node_id")}
+        return encode(PAYLOAD, {1: 1, 11: answer})
+
+    def take(self):
+        return False
+
+    async def bind(self):
+        pass
+
+
+def switched(param, value):
+    print("the lamp is", "on" if value else "off")
+
+
+lamp = Switch("Lamp", on_write=switched)
+homing.run(devices=[lamp], clouds=[Signer], transports=("softap",))
+"""
 
 pytestmark = [
     pytest.mark.private_network,
-    pytest.mark.skipif(not CLI.exists(), reason="`make env` installs esp-rainmaker-cli"),
+    pytest.mark.skipif(not CLI.exists(), reason=MISSING),
+    pytest.mark.skipif(broker.find() is None, reason=broker.MISSING),
 ]
 
 
@@ -36,97 +82,86 @@ def main_py(**options: Any) -> dict[str, str]:
     return {"main.py": f"import homing\nhoming.run(**{options!r})\n"}
 
 
-class Cli:
-    """The program, with a profile of its own at the bench's cloud, logged in.
-
-    log_in: by its own commands, which take some seconds; otherwise what they leave is put there.
-    """
-
-    def __init__(self, lab: SimBench, home: Path, log_in: bool = False) -> None:
-        base = lab.world.run(lab.cloud.start_plain())
-        self._environment = os.environ | {"RM_USER_CONFIG_DIR": str(home), "HOME": str(home)}
-        self._home = home
-        if not log_in:
-            from rmaker_lib.profile_manager import ProfileManager
-
-            profiles = ProfileManager(str(home))
-            profiles.create_custom_profile("local", base)
-            profiles.set_current_profile("local")
-            token = lab.cloud.rainmaker.log_in(USER)
-            profiles.set_profile_tokens("local", token, "none", token)
-            return
-        self("profile", "add", "local", "--base-url", base)
-        self("profile", "switch", "local")
-        said = self("login", "--user_name", USER, "--password", lab.scene.user_password)
+def the_cli(lab: SimBench, home: Path, log_in: bool = False) -> RainMakerCli:
+    """log_in: by its own commands, which take some seconds."""
+    cli = RainMakerCli(lab.world.run(lab.cloud.start_plain()), home)
+    if log_in:
+        said = cli.log_in(USER, lab.scene.user_password)
         assert "Login successful" in said, said
-
-    def __call__(self, *arguments: str) -> str:
-        """What it says, on both outputs; Enter is pressed once."""
-        done = subprocess.run(
-            [CLI, *arguments],
-            input="\n",
-            env=self._environment,
-            cwd=self._home,
-            capture_output=True,
-            text=True,
-            timeout=_CLI_S,
-        )
-        return done.stdout + done.stderr
+    else:
+        cli.use_token(lab.cloud.rainmaker.log_in(USER))
+    return cli
 
 
 WIFI = ("provision", "--transport", "softap", "--no-retry")
 
 
-class Reporter(threading.Thread):
-    """The node's MQTT report, which the board does not make yet: of what it holds in its flash."""
-
-    def __init__(self, lab: SimBench) -> None:
-        super().__init__(daemon=True)
-        self._lab = lab
-        self.reported: dict[str, Any] = {}
-
-    def run(self) -> None:
-        # Everything that came before the credentials is in flash before the board joins.
-        self._lab.sim.wait_log('"joining"', _CLI_S)
-        self.reported = stored(self._lab.sim, "rainmaker")
-        if self.reported.get("st") == "unreported":
-            self._lab.cloud.rainmaker.report(NODE_ID, str(self.reported["secret"]))
-
-    def __enter__(self) -> Reporter:
-        self.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.join()
-
-
 def scheme(security: int) -> Any:
     files = main_py(softap_password=AP_PASSWORD, security=security)
-    marks = [pytest.mark.sim(files=files)]
+    # With an RSA key it is mapped in the classic way.
+    marks = [pytest.mark.sim(files=files, node="rsa")]
     if security == 0:
         marks.append(pytest.mark.soak)  # each takes the half minute that this client takes
     return pytest.param(security, marks=marks, id=f"security{security}")
 
 
+def provision(lab: SimBench, cli: RainMakerCli, ap_password: str | None = AP_PASSWORD) -> str:
+    """What the program says when it has provisioned the board."""
+    lab.real_time()
+    lab.board.wait_state("advertising")
+    lab.sim.soft_ap.join(lab.name(), *([ap_password] if ap_password else []), real=[80])
+    said = cli(*WIFI, "--pop", POP, "--ssid", lab.ssid, "--passphrase", lab.password)
+    assert "Wi-Fi Provisioning Successful" in said, said
+    return said
+
+
 @pytest.mark.parametrize("security", [scheme(0), scheme(1), scheme(2)])
 def test_provisions_and_maps(lab: SimBench, tmp_path: Path, security: int) -> None:
-    lab.real_time()
-    lab.cloud.rainmaker.standin.disable()
-    lab.board.wait_state("advertising")
-    name = lab.name()
-    cli = Cli(lab, tmp_path, log_in=security == 1)
-    lab.sim.soft_ap.join(name, AP_PASSWORD, real=[80])
-    with Reporter(lab) as reporter:
-        said = cli(*(*WIFI, "--pop", POP, "--ssid", lab.ssid, "--passphrase", lab.password))
+    cli = the_cli(lab, tmp_path, log_in=security == 1)
+    said = provision(lab, cli)
     assert f"Auto-detected Security Scheme: {security}" in said, said
-    assert "Wi-Fi Provisioning Successful" in said, said
     assert "Node added to your account successfully" in said, said
     ((user, node),) = lab.cloud.rainmaker.mappings
     assert dict(lab.cloud.rainmaker.users)[USER] == user and node == NODE_ID
-    assert reporter.reported["user"] == user
-    assert lab.cloud.rainmaker.requests[0].secret == reporter.reported["secret"]
+    assert [r.status for r in lab.cloud.rainmaker.requests] == ["confirmed"]
     lab.board.wait_state("provisioned", told=True)
-    lab.board.wait_state("online")
+    lab.board.wait_state("cloud", cloud="rainmaker", **{"is": "confirmed"})
+    secret = lab.cloud.rainmaker.requests[0].secret
+    assert not any(secret.encode() in content for content in lab.sim.files().values())
+    assert stored(lab.sim, "rainmaker")["user"] == user
+
+
+@pytest.mark.sim(files={"main.py": SIGNING}, node="ec")
+def test_answers_a_challenge_and_is_used(lab: SimBench, tmp_path: Path) -> None:
+    cli = the_cli(lab, tmp_path)
+    said = provision(lab, cli, None)
+    assert "Device supports challenge-response" in said, said
+    assert [r.status for r in lab.cloud.rainmaker.challenge_requests] == ["confirmed"]
+    assert lab.cloud.rainmaker.requests == []  # nothing in the classic way
+    use(lab, cli)
+
+
+def use(lab: SimBench, cli: RainMakerCli) -> None:
+    """What a user does with a node: list it, switch its lamp, read it, remove it."""
+    assert f"1. {NODE_ID}" in cli("getnodes")
+    lab.board.wait_state("cloud", cloud="rainmaker", mqtt="connected")
+    known = lab.cloud.rainmaker.nodes.get(NODE_ID)
+    for value, word in ((True, "on"), (False, "off")):
+        said = cli("setparams", NODE_ID, "--data", json.dumps({"Lamp": {"Power": value}}))
+        assert "success" in said.lower(), said
+        lab.board.wait_text(f"the lamp is {word}")
+        until(lambda value=value: known.params["Lamp"]["Power"] is value)
+        said = cli("getparams", NODE_ID)
+        assert json.loads(said[said.index("{") :])["Lamp"]["Power"] is value
+    assert f"Removed node {NODE_ID} successfully" in cli("removenode", NODE_ID)
+    assert not lab.cloud.rainmaker.mappings
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.sim(identity={"pop": POP}, files=main_py())
@@ -135,7 +170,7 @@ def test_what_it_says_when_it_fails(lab: SimBench, tmp_path: Path) -> None:
     no cloud_user_assoc, without which this client gives up over HTTP; over BLE it goes on."""
     lab.real_time()
     lab.board.wait_state("advertising")
-    cli = Cli(lab, tmp_path)
+    cli = the_cli(lab, tmp_path)
     lab.sim.soft_ap.join(lab.name(), real=[80])
     said = cli(*WIFI, "--pop", "WRONGWRONG12", "--ssid", lab.ssid, "--passphrase", lab.password)
     assert "Error: Connection Failure : Remote end closed connection" in said, said

@@ -16,6 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tools import roots
 from tools.cloud import LocalCloud
 from tools.cloud.app import RainMakerApp, ThethingsApp, session_for
+from tools.sim.node_reports import NodeReports
 
 NODE = "node-1"
 SECRET = "mapping-secret-1"
@@ -53,6 +54,7 @@ class Rig:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.cloud = LocalCloud()
+        self.reports = NodeReports(self.cloud.rainmaker)
 
     async def __aenter__(self) -> Rig:
         await self.cloud.start()
@@ -225,7 +227,7 @@ async def test_thethings_outlives_faults(tmp_path: Path, fault, words: str) -> N
 @in_loop
 async def test_mapping_confirmed(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0.1)
+        rig.reports.enable(NODE, after_s=0.1)
         rig.board.pause_ms = 200
         said = await rig.map()
         assert states(said) == ["pending", "sent", "confirmed"]
@@ -240,7 +242,7 @@ async def test_mapping_confirmed(tmp_path: Path) -> None:
 @in_loop
 async def test_rainmaker_outlives_faults(tmp_path: Path, fault, words: str) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0)
+        rig.reports.enable(NODE, after_s=0)
         rig.cloud.faults.add(times=2, **fault)
         said = await rig.map()
         assert states(said) == ["pending", f"pending [{words}]", "sent", "confirmed"]
@@ -298,7 +300,7 @@ async def test_node_side_that_never_reports(tmp_path: Path) -> None:
 @in_loop
 async def test_remove(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0)
+        rig.reports.enable(NODE, after_s=0)
         await rig.map()
         document = {"access_token": rig.maker.token, "operation": "remove"}
         script = f"DOCUMENT = {json.dumps(document).encode()!r}\nPERSIST = False\n{BIND_MAKER}"
@@ -312,7 +314,7 @@ async def test_remove(tmp_path: Path) -> None:
 async def test_reset_at_each_step_maps_once(tmp_path: Path, step: int) -> None:
     """The process dies at the n-th store write or HTTPS answer, then boots again and again."""
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0)
+        rig.reports.enable(NODE, after_s=0)
         die = f"""
 import homing.store
 left = {step}
@@ -481,7 +483,7 @@ asyncio.run(main())
 @in_loop
 async def test_requests_leave_nothing_behind(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0)
+        rig.reports.enable(NODE, after_s=0)
         said = await rig.board.run("""
 import os
 def files():
@@ -532,7 +534,7 @@ say(asyncio.run(https.request("GET", "https://api.thethings.io/v2/x", timeout_ms
 async def test_heap_of_a_bind(tmp_path: Path) -> None:
     """A mapping in a heap of 100 KB, which is 50 KB on the chip's 32 bits."""
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0)
+        rig.reports.enable(NODE, after_s=0)
         rig.board.options = ("-X", "heapsize=100K")
         assert states(await rig.map())[-1] == "confirmed"
 
@@ -584,7 +586,7 @@ def bind_message() -> Any:
 @in_loop
 async def test_cloud_bind_with_a_real_token(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.standin.enable(NODE, after_s=0)
+        rig.reports.enable(NODE, after_s=0)
         fields = {"secret_key": SECRET, "access_token": rig.maker.token, "operation": "add"}
         document = json.dumps(fields).encode()
         payload = bind_message()

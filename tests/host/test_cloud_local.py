@@ -13,9 +13,11 @@ import urllib.parse
 import aiohttp
 import pytest
 from cloud_board import Clock, in_loop, until
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tools.cloud import LocalCloud, standalone
 from tools.cloud.app import AppError, RainMakerApp, ThethingsApp, session_for
+from tools.sim.node_reports import NodeReports
 
 PASSWORD = "correct horse"
 
@@ -235,9 +237,9 @@ async def test_repeated_and_superseded_requests() -> None:
 
 @pytest.mark.parametrize("how, end", [("right", "confirmed"), ("wrong", "timedout")])
 @in_loop
-async def test_stand_in_for_the_node_side(how, end: str) -> None:
+async def test_report_in_the_nodes_place(how, end: str) -> None:
     async with Rig() as rig:
-        rig.cloud.rainmaker.standin.enable("node-1", after_s=20, how=how)
+        NodeReports(rig.cloud.rainmaker).enable("node-1", after_s=20, how=how)
         request = await rig.maker.map_node("node-1", "secret-1")
         rig.clock.now += 19
         assert await rig.maker.mapping_status(request) == "requested"
@@ -433,10 +435,15 @@ async def test_admin_interface() -> None:
         async with plain.post(f"{admin}/things", json={"activated": False}) as response:
             token = (await response.json())["token"]
         assert (await rig.board(token, "id-1"))[0] == 403
-        body = {"node_id": "node-1", "after_s": 0}
-        async with plain.post(f"{admin}/standin", json=body) as response:
-            assert response.status == 200
+        async with plain.post(f"{admin}/nodes", json={"node_id": "a/b"}) as response:
+            assert response.status == 400
+        async with plain.post(f"{admin}/nodes", json={"node_id": "node-1"}) as response:
+            made = await response.json()
+        certificate = rig.cloud.rainmaker.nodes.certificate("node-1")
+        assert certificate and made["node.crt"] == certificate.public_bytes(Encoding.PEM).decode()
+        assert made["node.key"].startswith("-----BEGIN PRIVATE KEY")
         await rig.maker.map_node("node-1", "secret-1")
+        rig.cloud.rainmaker.report("node-1", "secret-1")
         async with plain.get(f"{admin}/state") as response:
             state = await response.json()
         assert state["rainmaker"]["mappings"] == [{"user": rig.user_id, "node_id": "node-1"}]
@@ -449,7 +456,7 @@ async def test_admin_interface() -> None:
 async def test_standalone(tmp_path) -> None:
     said: list[str] = []
     task = asyncio.create_task(standalone.serve(tmp_path / "cloud", say=said.append))
-    await until(lambda: len(said) == 4, task)
+    await until(lambda: len(said) == 5, task)
     path = tmp_path / "cloud" / "cloud.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     facts = json.loads(path.read_text())
@@ -459,6 +466,9 @@ async def test_standalone(tmp_path) -> None:
         await things.log_in(facts["user"], facts["password"])
         await things.link_token(facts["thing_token"])
         assert len(await things.things()) == 1
+    claimed = tmp_path / "cloud" / facts["nodes"][0]
+    assert (claimed / "node.info").read_text() == facts["nodes"][0]
+    assert (claimed / "endpoint.info").read_text() == facts["mqtt_host"]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

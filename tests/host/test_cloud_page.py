@@ -10,11 +10,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 from cloud_page import USER, Rig, chromium
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 
-from tools.cloud import LocalCloud
+from tools.cloud import LocalCloud, broker
 from tools.cloud.app import AppError
+from tools.harness.paho_node import PahoNode
 
 
 @pytest.fixture(scope="module")
@@ -205,26 +207,70 @@ def test_add_a_thing_whose_token_only_the_clipboard_learns(rig: Rig) -> None:
     assert_no_secret(rig)
 
 
-def test_approve_a_mapping(rig: Rig) -> None:
+@pytest.fixture
+def lamp(rig: Rig) -> Iterator[PahoNode]:
+    """A node with a lamp, mapped to the user; its reports are let through one by one."""
+    if broker.find() is None:
+        pytest.skip(broker.MISSING)
     rig.log_in()
-    old = rig.run(rig.maker.map_node("node-1", "secret-of-the-old"))
-    new = rig.run(rig.maker.map_node("node-1", "secret-of-the-new"))
-    rig.until_row("requests", "node-1", "requested", "Approve")
-    rig.until_row("requests", "node-1", "discarded")
-    assert len(rig.driver.find_elements(By.CSS_SELECTOR, "#requests button")) == 1
-    rig.click("#requests button", "Approve")
-    rig.until_row("requests", "confirmed")
+    rig.run(rig.cloud.start_mqtt())
+    made = rig.cloud.new_node("node-1")
+    with PahoNode(made, rig.cloud.ca_pem, rig.cloud.mqtt.port, lambda _params: {}) as node:
+        node.introduce()
+        yield node
+
+
+def test_toggle_a_lamp_and_see_what_it_reports(rig: Rig, lamp: PahoNode) -> None:
+    rig.until_row("nodes", "node-1", "Switch", "connected", "not mapped")
+    rig.until_row("nodes", "Lamp", "Power", "off")
+    switch = rig.find("#nodes .toggle")
+    assert not switch.is_enabled() and "map it first" in str(switch.get_attribute("title"))
+    request = rig.run(rig.maker.map_node("node-1", "mapping-secret"))
+    rig.until_row("requests", "node-1", "by secret", "requested")
+    lamp.map(rig.maker.user_id, "mapping-secret")
     rig.until_row("nodes", "node-1", USER, "mapped")
-    assert rig.run(rig.maker.mapping_status(old)) == "discarded"
-    assert rig.run(rig.maker.mapping_status(new)) == "confirmed"
-    assert rig.run(rig.maker.nodes()) == ["node-1"]
-    assert not rig.find("#automatic").is_selected()
-    rig.click("#automatic")
-    rig.until(lambda: rig.cloud.rainmaker.standin.mode == ("right", 1.0))
-    rig.run(rig.maker.map_node("node-2", "secret-of-another"))
-    rig.clock.now += 2
-    rig.until_row("requests", "node-2", "confirmed")
+    rig.until_row("requests", "node-1", "confirmed")
+    assert rig.run(rig.maker.mapping_status(request)) == "confirmed"
+    for value, word in ((True, "on"), (False, "off")):
+        rig.until(switch.is_enabled)
+        switch.click()
+        assert lamp.written.get(timeout=10) == {"Lamp": {"Power": value}}
+        # It shows what the node says, not what was clicked.
+        rig.until_row("nodes", "Lamp", "Power", "waiting for the node")
+        assert switch.get_attribute("aria-checked") == str(not value).lower()
+        lamp.publish("params/local", {"Lamp": {"Power": value}})
+        rig.until_row("nodes", "Lamp", "Power", word)
+        rig.until(lambda: "waiting" not in rig.text("#nodes"))
+        assert switch.get_attribute("aria-checked") == str(value).lower()
+    # A token that a faulty node reports, and a long text.
+    secret = rig.maker.refresh_token
+    lamp.publish(
+        "params/local", {"RMUserAuth": {"BaseURL": secret}, "Time": {"TZ": "Asia/Kolkata"}}
+    )
+    rig.until_row("nodes", "TZ", "Asia/Kolkata")
     assert_no_secret(rig)
+    lamp.close()
+    rig.until_row("nodes", "node-1", "not connected")
+    rig.until(lambda: not switch.is_enabled())
+    rig.click("#nodes button", "Remove")
+    rig.until_row("nodes", "node-1", "not mapped")
+    assert rig.run(rig.maker.nodes()) == []
+
+
+def test_challenge_and_groups_are_shown(rig: Rig) -> None:
+    rig.log_in()
+    made = rig.cloud.new_node("node-1")
+    request, challenge = rig.run(rig.maker.initiate(timeout=60))
+    rig.until_row("requests", "a node", "by challenge", "requested", "1 min left")
+    assert isinstance(made.key, ec.EllipticCurvePrivateKey)
+    signature = made.key.sign(challenge.encode(), ec.ECDSA(hashes.SHA256()))
+    group = rig.run(rig.maker.create_group("Home"))
+    rig.run(rig.maker.verify(request, "node-1", signature, group))
+    rig.until_row("requests", "node-1", "by challenge", "confirmed")
+    rig.until_row("groups", "Home", USER, "node-1", "1 node")
+    rig.run(rig.maker.initiate(timeout=60))
+    rig.clock.now += 61
+    rig.until_row("requests", "a node", "by challenge", "timedout")
 
 
 def test_inject_faults_and_see_them_hit(rig: Rig) -> None:

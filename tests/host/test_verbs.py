@@ -20,7 +20,9 @@ from click.testing import CliRunner
 
 from tools import demo
 from tools.cli import main
+from tools.cloud.broker import MQTT_HOST, MQTT_PORT
 from tools.harness.board import BoardError
+from tools.provision import stages
 from tools.sim import running
 from tools.sim.scene import Scene
 
@@ -74,6 +76,8 @@ def test_provision_by_options(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "linked at thethings.io: thing" in done.stdout
         assert "mapped at RainMaker: node node-board1" in done.stdout
+        for stage in (*stages.NAMES, "its time zone is"):
+            assert stage in done.stdout
         for secret in (pop[1], PASSWORD, sim.password):
             assert secret not in done.stdout + done.stderr
 
@@ -192,10 +196,17 @@ def test_second_simulator_is_refused(tmp_path: Path) -> None:
         assert "running already" in done.stderr
 
 
+def test_demos_program_is_the_example() -> None:
+    example = Path(__file__).parents[2] / "docs" / "examples" / "switch" / "main.py"
+    assert demo._MAIN == example.read_text()
+
+
 def test_demo() -> None:
     done = _homing("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     for part in ("advertises as PROV_", "Security 1", "has joined", "thethings.io lists thing"):
+        assert part in done.stdout
+    for part in (*stages.NAMES, "said so itself over MQTT", "switched the lamp off"):
         assert part in done.stdout
     assert "RainMaker lists node node-demo" in done.stdout
     assert "online again by itself" in done.stdout
@@ -206,7 +217,7 @@ def test_demo() -> None:
     ("broken", "said"),
     [
         ("access_point", "Wi-Fi"),
-        ("mapping", "RainMaker lists []"),
+        ("mapping", "RainMaker has not heard from node node-demo"),
         ("link", "does not list the thing"),
     ],
 )
@@ -220,7 +231,8 @@ def test_demo_fails_when_a_stage_did_not_happen(
         if broken == "access_point":
             made.access_point.up = False
         elif broken == "mapping":
-            made.cloud.rainmaker.standin.disable()
+            made.start_mqtt()
+            made.world.unroute(MQTT_HOST, MQTT_PORT)
         else:
             made.cloud.faults.add(path="/v2/things/*", status=500)
         return made

@@ -28,8 +28,15 @@ OPTIONAL = (
     *(f"crypto/{name}" for name in _CRYPTO),
     *(f"protocomm/{name}" for name in ("schemes", "security0", "security2")),
     *(f"provisioning/{name}" for name in ("console", "dns", "http", "portal", "softap")),
+    # Only a board with node credentials, or with devices.
+    *(f"cloud/{name}" for name in ("mqtt", "node_config", "rainmaker_mqtt", "rainmaker_report")),
+    "devices",
     "held",
+    "model",
+    "reset",
     "security_choice",
+    "services",
+    "timezone",
     "ways",
 )
 _START_S = 20

@@ -5,7 +5,7 @@
 | `GET /state` | links, mappings, counts |
 | `GET /log` | the redacted request log, one line per request |
 | `GET /faults`, `POST /faults` (fields of `Fault`; body as text), `DELETE /faults` | faults |
-| `POST /standin` `{"node_id", "after_s", "how"}` | the node-side stand-in |
+| `POST /nodes` `{"node_id", "key"?}` | a node; the answer holds its credentials (key: ec, rsa) |
 | `POST /things` `{"token"?, "activated"?}` | a thing; the answer holds its token |
 | `POST /users` `{"cloud", "name", "password"}` | an account |
 
@@ -16,12 +16,13 @@ loopback. The page that this interface serves itself, at `/`, is the exception: 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
 from . import panel
 from .faults import Fault
+from .node_credentials import KeyKind
 from .reply import Refusal, fields_of, route, text_field
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Admin:
                 route("GET", "/faults", self._faults),
                 route("POST", "/faults", self._add_fault),
                 route("DELETE", "/faults", self._clear_faults),
-                route("POST", "/standin", self._standin),
+                route("POST", "/nodes", self._add_node),
                 route("POST", "/things", self._add_thing),
                 route("POST", "/users", self._add_user),
                 *page.routes(),
@@ -73,6 +74,14 @@ class Admin:
                 "requests": [
                     {"node_id": r.node_id, "operation": r.operation, "status": r.status}
                     for r in cloud.rainmaker.requests
+                ],
+                "challenges": [
+                    {"node_id": r.node_id, "status": r.status}
+                    for r in cloud.rainmaker.challenge_requests
+                ],
+                "nodes": [
+                    {"node_id": n.node_id, "connected": n.connected, "params": n.params}
+                    for n in cloud.rainmaker.nodes.all
                 ],
             },
         }
@@ -100,20 +109,27 @@ class Admin:
         self._cloud.faults.clear()
         return {"faults": 0}
 
-    async def _standin(self, request: web.Request) -> dict[str, Any]:
+    async def _add_node(self, request: web.Request) -> dict[str, Any]:
         fields = await fields_of(request)
+        kind = text_field(fields, "key", 8, empty=True) or "ec"
         try:
-            self._cloud.rainmaker.standin.enable(**fields)
-        except (TypeError, ValueError) as e:
+            made = self._cloud.new_node(text_field(fields, "node_id", 64), cast(KeyKind, kind))
+        except ValueError as e:
             raise Refusal(400, str(e)) from None
-        return {}
+        return {
+            "node.info": made.node_id,
+            "node.crt": made.certificate_pem.decode(),
+            "node.key": made.key_pem.decode(),  # as with a thing's token: its maker asked for it
+            "endpoint.info": made.mqtt_host,
+            "mqtt_port": self._cloud.mqtt.port,
+        }
 
     async def _add_thing(self, request: web.Request) -> dict[str, Any]:
         fields = await fields_of(request)
         token = text_field(fields, "token", 128, empty=True)
         activated = fields.get("activated", True) is True
         thing = self._cloud.thethings.add_thing(token or None, activated=activated)
-        # The one secret that leaves: the maker needs it for the board, and asked for it.
+        # A secret that leaves: the maker needs it for the board, and asked for it.
         return {"thing_id": thing.thing_id, "token": thing.token}
 
     async def _add_user(self, request: web.Request) -> dict[str, Any]:

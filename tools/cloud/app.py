@@ -71,15 +71,21 @@ class _App:
         self.token = ""
 
     async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+        self, method: str, path: str, body: dict[str, Any] | list[Any] | None = None
+    ) -> Any:
         headers = {"Authorization": self.token} if self.token else {}
         url = f"https://{self.host}{path}"
         async with self._session.request(method, url, json=body, headers=headers) as response:
             answer = await response.json(content_type=None)
             if response.status >= 300:
-                raise AppError(response.status, str(answer.get("message", "refused")))
+                raise AppError(response.status, _reason(answer))
             return answer
+
+
+def _reason(answer: Any) -> str:
+    """What an error answer says: RainMaker's in `description`, thethings.io's in `message`."""
+    told = answer if isinstance(answer, dict) else {}
+    return str(told.get("description") or told.get("message") or "refused")
 
 
 class ThethingsApp(_App):
@@ -106,13 +112,27 @@ class ThethingsApp(_App):
 
 
 class RainMakerApp(_App):
-    """RainMaker with a user's access token."""
+    """RainMaker with a user's access token. Every call raises AppError if the cloud refuses."""
 
     host = rainmaker.HOST
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__(session)
+        self.refresh_token = ""
+        self.user_id = ""
+
+    @property
+    def base_url(self) -> str:
+        """As a node is told it."""
+        return f"https://{self.host}"
 
     async def log_in(self, name: str, password: str) -> None:
         answer = await self._call("POST", "/v1/login2", {"user_name": name, "password": password})
         self.token = answer["accesstoken"]
+        self.refresh_token = answer["refreshtoken"]
+        self.user_id = (await self._call("GET", "/v1/user"))["user_id"]
+
+    # -- mapping ----------------------------------------------------------------------------
 
     async def map_node(self, node_id: str, secret: str, operation: str = "add") -> str:
         """Returns the request id."""
@@ -124,5 +144,52 @@ class RainMakerApp(_App):
         answer = await self._call("GET", f"/v1/user/nodes/mapping?request_id={request_id}")
         return answer["request_status"]
 
+    async def initiate(self, **fields: Any) -> tuple[str, str]:
+        """Ask for a challenge: (request id, challenge). fields: timeout, group_id."""
+        answer = await self._call("POST", "/v1/user/nodes/mapping/initiate", fields)
+        return answer["request_id"], answer["challenge"]
+
+    async def verify(
+        self, request_id: str, node_id: str, signature: bytes, group_id: str = ""
+    ) -> None:
+        """Bring the node's answer to the challenge; the node is this user's then."""
+        body = {"request_id": request_id, "node_id": node_id}
+        body |= {"challenge_response": signature.hex()}
+        body |= {"group_id": group_id} if group_id else {}
+        answer = await self._call("POST", "/v1/user/nodes/mapping/verify", body)
+        if answer.get("status") != "success":
+            raise AppError(200, _reason(answer))
+
+    # -- nodes ------------------------------------------------------------------------------
+
     async def nodes(self) -> list[str]:
         return (await self._call("GET", "/v1/user/nodes"))["nodes"]
+
+    async def config(self, node_id: str) -> dict[str, Any]:
+        return await self._call("GET", f"/v1/user/nodes/config?nodeid={node_id}")
+
+    async def params(self, node_id: str) -> dict[str, dict[str, Any]]:
+        return await self._call("GET", f"/v1/user/nodes/params?nodeid={node_id}")
+
+    async def connected(self, node_id: str) -> bool:
+        answer = await self._call("GET", f"/v1/user/nodes/status?nodeid={node_id}")
+        return answer["connectivity"]["connected"]
+
+    async def set_params(self, node_id: str, params: dict[str, dict[str, Any]]) -> None:
+        """params: device or service → parameter → value."""
+        await self._call("PUT", "/v1/user/nodes/params", [{"node_id": node_id, "payload": params}])
+
+    # -- groups -----------------------------------------------------------------------------
+
+    async def groups(self) -> list[dict[str, Any]]:
+        """Each with `group_id`, `group_name`, `nodes`."""
+        return (await self._call("GET", "/v1/user/node_group?node_list=true"))["groups"]
+
+    async def create_group(self, name: str, nodes: list[str] | None = None) -> str:
+        """Returns the group id."""
+        body = {"group_name": name, "nodes": nodes or []}
+        return (await self._call("POST", "/v1/user/node_group", body))["group_id"]
+
+    async def add_to_group(self, group_id: str, nodes: list[str]) -> None:
+        body = {"operation": "add", "nodes": nodes}
+        await self._call("PUT", f"/v1/user/node_group?group_id={group_id}", body)

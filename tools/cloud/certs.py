@@ -1,4 +1,4 @@
-"""The local cloud's certificate authority, its certificate, and the wrong ones."""
+"""The local cloud's certificate authority: its own certificate, servers', clients', wrong ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 # Valid whatever the world's clock says: only the expired certificate is about time.
 _FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -39,7 +41,7 @@ class Authority:
         self.pem = self._certificate.public_bytes(Encoding.PEM)
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, until: datetime.datetime
+        self, subject: x509.Name, key: PublicKey, until: datetime.datetime
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -56,30 +58,55 @@ class Authority:
             )
         )
 
-    def server_context(self, hosts: tuple[str, ...], *, expired: bool = False) -> ssl.SSLContext:
-        """A server's TLS context with a fresh certificate for these host names."""
+    def server_pem(self, hosts: tuple[str, ...], *, expired: bool = False) -> bytes:
+        """A fresh key and its certificate for these host names, as PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
-        until = _EXPIRED if expired else _UNTIL
         names = x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts])
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        certificate = (
-            self._builder(_name(hosts[0]), key.public_key(), until)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(ca=False), critical=True)
-            .add_extension(names, critical=False)
-            .add_extension(usage, critical=False)
-            .sign(self._key, hashes.SHA256())
+        certificate = self._leaf(
+            _name(hosts[0]),
+            key.public_key(),
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            _EXPIRED if expired else _UNTIL,
+            names,
         )
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        pem += certificate.public_bytes(Encoding.PEM)
+        return pem + certificate.public_bytes(Encoding.PEM)
+
+    def server_context(self, hosts: tuple[str, ...], *, expired: bool = False) -> ssl.SSLContext:
+        """A server's TLS context with a fresh certificate for these host names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # ssl loads keys from files only; this one is gone again before anyone connects.
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "server.pem"
             path.touch(mode=0o600)
-            path.write_bytes(pem)
+            path.write_bytes(self.server_pem(hosts, expired=expired))
             context.load_cert_chain(path)
         return context
+
+    def client_certificate(
+        self, name: str, key: PublicKey, *, expired: bool = False
+    ) -> x509.Certificate:
+        """A TLS client's certificate. name: its common name, of 1 to 64 characters."""
+        until = _EXPIRED if expired else _UNTIL
+        return self._leaf(_name(name), key, ExtendedKeyUsageOID.CLIENT_AUTH, until)
+
+    def _leaf(
+        self,
+        subject: x509.Name,
+        key: PublicKey,
+        usage: x509.ObjectIdentifier,
+        until: datetime.datetime,
+        names: x509.SubjectAlternativeName | None = None,
+    ) -> x509.Certificate:
+        builder = (
+            self._builder(subject, key, until)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(ca=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        )
+        if names is not None:
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
 
 
 def _key_usage(*, ca: bool) -> x509.KeyUsage:

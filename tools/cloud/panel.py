@@ -68,8 +68,8 @@ class Panel:
             "activate": self._activate,
             "link": self._link,
             "unlink": self._unlink,
-            "approve": self._approve,
-            "standin": self._standin,
+            "write": self._write,
+            "unmap": self._unmap,
             "add-fault": self._add_fault,
             "remove-fault": self._remove_fault,
             "clear-faults": lambda _fields: self._cloud.faults.clear(),
@@ -176,12 +176,25 @@ class Panel:
         user = text_field(fields, "user", _TEXT_MAX)
         self._cloud.thethings.unlink(user, text_field(fields, "thing_id", _TEXT_MAX))
 
-    def _approve(self, fields: Fields) -> None:
-        self._cloud.rainmaker.approve(text_field(fields, "request_id", _TEXT_MAX))
+    def _write(self, fields: Fields) -> None:
+        """What a user does in an app: write one parameter of a node."""
+        node_id, device, param = (
+            text_field(fields, name, _TEXT_MAX) for name in ("node_id", "device", "param")
+        )
+        value = fields.get("value")
+        if not isinstance(value, bool | int | float | str):
+            raise Refusal(400, "value is a number, a text, true or false")
+        if not any(node_id == mapped for _user, mapped in self._cloud.rainmaker.mappings):
+            raise Refusal(409, "nobody has that node: its users alone may write to it")
+        self._cloud.rainmaker.nodes.write(node_id, {device: {param: value}})
 
-    def _standin(self, fields: Fields) -> None:
-        how = "right" if fields.get("automatic") is True else "never"
-        self._cloud.rainmaker.standin.enable(how=how)
+    def _unmap(self, fields: Fields) -> None:
+        """What a user does in an app: remove a node from their account."""
+        name, node_id = (text_field(fields, n, _TEXT_MAX) for n in ("user", "node_id"))
+        user = dict(self._cloud.rainmaker.users).get(name, "")
+        if (user, node_id) not in self._cloud.rainmaker.mappings:
+            raise Refusal(404, "not that user's node")
+        self._cloud.rainmaker.mapping.remove(user, node_id)
 
     def _add_fault(self, fields: Fields) -> None:
         what = {

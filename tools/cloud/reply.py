@@ -9,6 +9,7 @@ from typing import Any, cast
 from aiohttp import web
 
 _BODY_MAX = 16 * 1024
+TEXT_LEN_MAX = 256
 
 
 class Refusal(Exception):
@@ -20,25 +21,44 @@ class Refusal(Exception):
         self.body = {"message": message, **extra}
 
 
-Handler = Callable[[web.Request], Awaitable[dict[str, Any]]]
+def failure(status: int, description: str, code: int) -> Refusal:
+    """A refusal as RainMaker words it."""
+    return Refusal(status, description, status="failure", description=description, error_code=code)
+
+
+Handler = Callable[[web.Request], Awaitable[dict[str, Any] | list[Any]]]
 
 
 def route(method: str, path: str, handler: Handler) -> web.RouteDef:
-    """A route for a handler that returns a JSON object; the middleware makes it a response."""
+    """A route for a handler that returns JSON; the middleware makes it a response."""
     return web.RouteDef(method, path, cast(Any, handler), {})
 
 
 async def fields_of(request: web.Request) -> dict[str, Any]:
     """The JSON object in the body. Raises Refusal 400 or 413."""
-    if (request.content_length or 0) > _BODY_MAX:
-        raise Refusal(413, "body too large")
-    try:
-        fields = json.loads(await request.read())
-    except ValueError:
-        raise Refusal(400, "body is not JSON") from None
+    fields = await _body(request)
     if not isinstance(fields, dict):
         raise Refusal(400, "body is not a JSON object")
     return fields
+
+
+async def list_of(request: web.Request, length_max: int) -> list[dict[str, Any]]:
+    """The JSON list of 1 to length_max objects in the body. Raises Refusal 400 or 413."""
+    items = await _body(request)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise Refusal(400, "body is not a JSON list of objects")
+    if not 0 < len(items) <= length_max:
+        raise Refusal(400, f"body is not a list of 1 to {length_max}")
+    return items
+
+
+async def _body(request: web.Request) -> Any:
+    if (request.content_length or 0) > _BODY_MAX:
+        raise Refusal(413, "body too large")
+    try:
+        return json.loads(await request.read())
+    except ValueError:
+        raise Refusal(400, "body is not JSON") from None
 
 
 def text_field(fields: dict[str, Any], name: str, length_max: int, *, empty: bool = False) -> str:

@@ -14,13 +14,16 @@ from aiohttp import web
 
 from . import rainmaker, thethings
 from .admin import Admin
+from .broker import MQTT_HOST
 from .certs import Authority
 from .faults import Faults
+from .mqtt import Mqtt
+from .node_credentials import KeyKind, NodeCredentials, issue
 from .reply import Refusal
 
 _LOOPBACK = "127.0.0.1"
 _LOG_LEN = 10_000
-_PREFIXES = {thethings.HOST: ("/v2/",), rainmaker.HOST: ("/v1/", "/apiversions")}
+_PREFIXES = {thethings.HOST: ("/v2/",), rainmaker.HOST: ("/v1/", "/apiversions", "/mqtt_host")}
 # Of the plain listener: the host that it is, whatever it was asked by.
 _PLAIN_HOST = web.AppKey("plain_host", str)
 
@@ -28,7 +31,8 @@ _PLAIN_HOST = web.AppKey("plain_host", str)
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One request as the log keeps it: the route's pattern instead of the path, because a path may
-    hold a thing's token; no headers and no bodies, ever."""
+    hold a thing's token; no headers and no bodies, ever. An MQTT message is one of the methods
+    "MQTT in" and "MQTT out", with its topic as the route."""
 
     at: float  # UTC, seconds
     host: str
@@ -50,7 +54,7 @@ class LocalCloud:
     utc: the clock, seconds since 1970 (a simulated world passes its own). alone: no simulator's
     boards use it, which its page then says. Delays use the running loop's time. Use:
     `await cloud.start()`, then `port`, `ca_der`, `thethings`, `rainmaker`, `faults`, `log`;
-    `await cloud.stop()`; or `async with`.
+    `await cloud.stop()`; or `async with`. RainMaker's MQTT host is there after `start_mqtt`.
     """
 
     hosts = (thethings.HOST, rainmaker.HOST)
@@ -69,6 +73,7 @@ class LocalCloud:
         self.faults = Faults()
         self.log: collections.deque[Entry] = collections.deque(maxlen=_LOG_LEN)
         self.observers: list[Callable[[Entry], None]] = []  # called with each new entry
+        self.mqtt = Mqtt(self._authority, self.rainmaker, self._note_message)
         self.port = 0
         self.admin_port = 0
         self._runners: list[web.AppRunner] = []
@@ -99,6 +104,18 @@ class LocalCloud:
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         return f"http://{_LOOPBACK}:{await self._listen(runner, port, None)}"
 
+    async def start_mqtt(self, port: int = 0) -> None:
+        """Run RainMaker's MQTT host, for nodes with credentials of `new_node`; it may be stopped
+        (`mqtt.stop`) and started again, on the same port. Raises BrokerError, with the cure, if
+        mosquitto is missing."""
+        await self.mqtt.start(port)
+
+    def new_node(self, node_id: str, kind: KeyKind = "ec") -> NodeCredentials:
+        """Issue credentials for a node, and know it by them from now on. Raises ValueError."""
+        made = issue(self._authority, node_id, MQTT_HOST, kind)
+        self.rainmaker.nodes.get(node_id).certificate = made.certificate
+        return made
+
     async def start_admin(self, port: int = 0) -> None:
         """Listen for the admin interface (plain HTTP, loopback): see tools/cloud/admin.py."""
         runner = web.AppRunner(Admin(self).application(), access_log=None, shutdown_timeout=0.5)
@@ -115,6 +132,7 @@ class LocalCloud:
         return runner.addresses[0][1]
 
     async def stop(self) -> None:
+        await self.mqtt.stop()
         while self._runners:
             await self._runners.pop().cleanup()
 
@@ -125,6 +143,15 @@ class LocalCloud:
     def count(self, method: str, route: str, status: int | None = 200) -> int:
         """How many requests for this route were answered so."""
         return sum((e.method, e.route, e.status) == (method, route, status) for e in self.log)
+
+    def _note(self, entry: Entry) -> None:
+        self.log.append(entry)
+        for observer in self.observers:
+            observer(entry)
+
+    def _note_message(self, direction: str, topic: str, good: bool) -> None:
+        status = 200 if good else 400
+        self._note(Entry(self.utc(), MQTT_HOST, f"MQTT {direction}", f"/{topic}", status))
 
     # -- TLS --------------------------------------------------------------------------------
 
@@ -156,10 +183,7 @@ class LocalCloud:
         fault = self.faults.for_request(host, request.method, request.path)
 
         def log(status: int | None, what: str = "") -> None:
-            entry = Entry(self.utc(), host, request.method, route, status, what)
-            self.log.append(entry)
-            for observer in self.observers:
-                observer(entry)
+            self._note(Entry(self.utc(), host, request.method, route, status, what))
 
         if fault is not None and fault.delay_s:
             await asyncio.sleep(fault.delay_s)
@@ -183,7 +207,7 @@ class LocalCloud:
 
     async def _handle(
         self, request: web.Request, handler: Any, host: str
-    ) -> tuple[int, dict[str, Any]]:
+    ) -> tuple[int, dict[str, Any] | list[Any]]:
         if not request.path.startswith(_PREFIXES.get(host, ())):
             return 421, {"message": "not a host of this cloud, or not its path"}
         try:

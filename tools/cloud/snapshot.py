@@ -10,7 +10,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from . import rainmaker, thethings
+from . import node_parts, rainmaker, thethings
 from .faults import Fault
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def take(cloud: LocalCloud) -> dict[str, Any]:
     return {
         "port": cloud.port,
         "thethings": _thethings(cloud.thethings),
-        "rainmaker": _rainmaker(cloud.rainmaker),
+        "mqtt_port": cloud.mqtt.port if cloud.mqtt.broker.running else None,
+        "rainmaker": _rainmaker(cloud.rainmaker, cloud.secrets()),
         "faults": [
             _fault(fault, cloud.secrets()) for fault in cloud.faults.all()[-_FAULTS_LEN:][::-1]
         ],
@@ -91,12 +92,13 @@ def _thethings(api: thethings.Thethings) -> dict[str, Any]:
     }
 
 
-def _rainmaker(api: rainmaker.RainMaker) -> dict[str, Any]:
+def _rainmaker(api: rainmaker.RainMaker, secrets: list[str]) -> dict[str, Any]:
     names = {user_id: name for name, user_id in api.users}
-    requests = api.requests
+    requests = _mapping_requests(api, names)
     mappings = sorted(api.mappings)
-    nodes = dict.fromkeys([r.node_id for r in requests] + [node_id for _user, node_id in mappings])
-    mode = api.standin.mode
+    known = {node.node_id: node for node in api.nodes.all}
+    ids = dict.fromkeys([*known, *(node_id for _user, node_id in mappings)])
+    ids |= dict.fromkeys(r["node_id"] for r in requests if r["node_id"])
     return {
         "host": rainmaker.HOST,
         "users": [
@@ -107,23 +109,52 @@ def _rainmaker(api: rainmaker.RainMaker) -> dict[str, Any]:
             {
                 "node_id": node_id,
                 "users": [names.get(user, user) for user, mapped in mappings if mapped == node_id],
+                **node_parts.shown(known.get(node_id), secrets),
             }
-            for node_id in nodes
+            for node_id in ids
         ],
-        "requests": [
+        "requests": requests[-_REQUESTS_LEN:][::-1],
+        "groups": [
             {
-                "request_id": request.request_id,
-                "user": names.get(request.user, request.user),
-                "node_id": request.node_id,
-                "operation": request.operation,
-                "status": request.status,
-                "at": request.at,
-                "end": request.at + api.mapping_timeout_s,
+                "group_id": group.group_id,
+                "name": group.name,
+                "user": names.get(group.user, group.user),
+                "nodes": list(group.nodes),
             }
-            for request in requests[-_REQUESTS_LEN:][::-1]
+            for group in api.groups.all
         ],
-        "standin": {"how": mode[0], "after_s": mode[1]} if mode else {"how": "never", "after_s": 0},
     }
+
+
+def _mapping_requests(api: rainmaker.RainMaker, names: dict[str, str]) -> list[dict[str, Any]]:
+    """Both kinds, oldest first."""
+    classic = [
+        {
+            "request_id": request.request_id,
+            "user": names.get(request.user, request.user),
+            "node_id": request.node_id,
+            "operation": request.operation,
+            "how": "secret",
+            "status": request.status,
+            "at": request.at,
+            "end": request.at + api.mapping_timeout_s,
+        }
+        for request in api.requests
+    ]
+    challenges = [
+        {
+            "request_id": request.request_id,
+            "user": names.get(request.user, request.user),
+            "node_id": request.node_id,
+            "operation": "add",
+            "how": "challenge",
+            "status": request.status,
+            "at": request.at,
+            "end": request.end,
+        }
+        for request in api.challenge_requests
+    ]
+    return sorted([*classic, *challenges], key=lambda each: each["at"])
 
 
 def _fault(fault: Fault, secrets: list[str]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from .standalone import serve
+from .node_credentials import KeyKind
+from .standalone import NODE_ID, serve
 
 
 @click.command(name="cloud")
@@ -26,11 +27,28 @@ from .standalone import serve
     help="Offer RainMaker over plain HTTP too (0: any free port): for esp-rainmaker-cli, which "
     "trusts no other certificates than those in its package.",
 )
-@click.option("--no-standin", is_flag=True, help="Do not play the node's own mapping report.")
+@click.option("--mqtt-port", default=0, help="RainMaker's MQTT host (needs mosquitto).")
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    default=(NODE_ID,),
+    show_default=True,
+    help="Node whose credentials are made, in the form that `esp-rainmaker-cli claim` leaves; may "
+    "be repeated.",
+)
+@click.option("--rsa", is_flag=True, help="RSA-2048 keys for the nodes instead of EC P-256.")
 def command(
-    port: int, admin_port: int, directory: Path, http_port: int | None, no_standin: bool
+    port: int,
+    admin_port: int,
+    directory: Path,
+    http_port: int | None,
+    mqtt_port: int,
+    nodes: tuple[str, ...],
+    rsa: bool,
 ) -> None:
-    """Run both clouds' APIs on loopback until Ctrl-C."""
+    """Run both clouds' APIs and RainMaker's MQTT host on loopback until Ctrl-C."""
+    kind: KeyKind = "rsa" if rsa else "ec"
     try:
         asyncio.run(
             serve(
@@ -38,9 +56,12 @@ def command(
                 port=port,
                 admin_port=admin_port,
                 say=click.echo,
-                standin=not no_standin,
                 http_port=http_port,
+                mqtt_port=mqtt_port,
+                nodes=[(node_id, kind) for node_id in nodes],
             )
         )
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error.strerror}; try another port") from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error

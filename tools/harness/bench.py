@@ -209,7 +209,8 @@ class SimBench(Bench):
         **board_options: Any,
     ) -> None:
         """identity: fields of the board's identity file; None for one with everything, {} for a
-        bare board. power=False: the board is left off. Other options go to World.new_board."""
+        bare board. power=False: the board is left off. Other options go to Scene.new_board; with
+        node="ec" or "rsa" the board has the credentials of a RainMaker node."""
         super().__init__(journal)
         if identity is None:
             identity = {"pop": POP, "thing_token": THING_TOKEN, "node_id": NODE_ID}

@@ -1,4 +1,4 @@
-"""What a board keeps in flash, read from outside: the format that lib/homing/store.py describes."""
+"""What a board keeps in flash, read and written from outside: the format that lib/homing/store.py describes."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def namespaces(files: dict[str, bytes]) -> dict[str, dict[str, Value]]:
 def stored(board: SimBoard, namespace: str) -> dict[str, Value]:
     """Key → value of one namespace of a simulated board, {} if there is none."""
     return namespaces(board.files()).get(namespace, {})
+
+
+def store_file(values: dict[str, Value]) -> bytes:
+    """A store file with these values, for an image: as lib/homing/store.py would write it."""
+    blob = b"HmSt" + struct.pack("<HI", 1, 1)
+    for key, value in sorted(values.items()):
+        if isinstance(value, int):
+            kind, raw = 3, b"%d" % value
+        else:
+            kind, raw = (1, value) if isinstance(value, bytes) else (2, value.encode())
+        blob += _ENTRY.pack(kind, len(key), len(raw)) + key.encode() + raw
+    return blob + struct.pack("<I", zlib.crc32(blob))
 
 
 def _entries(data: bytes) -> dict[str, Value]:

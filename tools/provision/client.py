@@ -42,6 +42,8 @@ _PAGE = 4  # what Espressif's clients ask for over BLE: fits one 512-byte attrib
 class ProvisionError(Exception):
     """Provisioning stopped; the text names the fault and the cure."""
 
+    exit_code = 1  # of `homing provision`
+
 
 class NoBluetooth(ProvisionError):
     """This computer has no Bluetooth that works."""

@@ -1,9 +1,8 @@
-"""Provisioning as a person goes through it: pick, prove, choose a network, wait, bind."""
+"""Provisioning as a person goes through it: pick, prove, choose a network, watch the stages."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,10 +16,12 @@ from esp_protocomm.wifi import WifiFailure, WifiState, WifiStatus
 
 from tools.cloud.app import RainMakerApp, ThethingsApp
 
+from . import mapping, setup
 from .client import Client, Network, NoBluetooth, ProvisionError, failure_text
+from .stages import CONFIRMING, NAMES, SENDING, Stages
 
 _POLL_S = 2.0
-_SECRET_BYTES = 16
+_LINK_S = 90.0
 _UNLUCKY = 2  # handshakes of Security 2 that may fail in a row
 _NOT_FOR_DATA = {"proto-ver", "prov-session"}  # what is written there is not encrypted
 
@@ -45,6 +46,7 @@ class Screen(Protocol):
     """How the flow talks to the person: what was given beforehand is not asked for."""
 
     def stage(self, text: str) -> None: ...
+    def outcome(self, good: bool, text: str) -> None: ...
     def choose_board(self, names: list[str]) -> str: ...
     def ask_pop(self) -> str: ...
     def choose_network(self, networks: list[Network]) -> bytes: ...
@@ -82,10 +84,12 @@ async def run(
     prefix: str,
     scan_s: float,
     messages: Sequence[tuple[str, bytes]] = (),
+    zone: str = "",
 ) -> Outcome:
     """The whole flow. Raises ProvisionError with the fault and the cure.
 
-    messages: endpoint and what is written there before the board gets its network.
+    messages: endpoint and what is written there before the board gets its network. zone: the
+    user's time zone, if it is not this computer's.
     """
     screen.stage("looking for boards")
     name = screen.choose_board(await find_boards(prefix, scan_s))
@@ -103,17 +107,21 @@ async def run(
         await _secure(screen, client, version)
         for endpoint, data in messages:
             await _send(screen, client, endpoint, data)
-        offers = version.get("homing", {}).get("cap", [])
         link_id = ""
-        if apps and "cloud_link" in offers:
+        if apps and "cloud_link" in version.get("homing", {}).get("cap", []):
             link_id = await client.link_id()
-        if apps and "cloud_bind" in offers:
-            screen.stage("handing over what the board needs for its cloud")
-            await client.bind(secrets.token_urlsafe(_SECRET_BYTES), apps.rainmaker.token)
-        await _join(screen, client, version)
+        way = apps and mapping.choose(version, transport.endpoints, apps.rainmaker)
+        stages = Stages(screen, len(NAMES) if way else 2)
+        if way:
+            await way.hand_over(client, stages)
+        await _join(screen, client, version, stages)
         outcome.ip_joined = True
-    if apps:
-        await _confirm(screen, apps, outcome, link_id, offers)
+    if apps and link_id:
+        await _link(screen, apps, outcome, link_id)
+    if apps and way:
+        outcome.node = await way.finish(stages)
+        if not isinstance(way, mapping.ByBoard):  # that one has no MQTT by which it could be set up
+            await setup.set_up(apps.rainmaker, outcome.node, zone or setup.local_zone(), stages)
     return outcome
 
 
@@ -162,21 +170,22 @@ async def _send(screen: Screen, client: Client, endpoint: str, data: bytes) -> N
     screen.stage(f"{endpoint} answered: {text if text.isprintable() else answer.hex(' ')}")
 
 
-async def _join(screen: Screen, client: Client, version: dict[str, Any]) -> None:
+async def _join(screen: Screen, client: Client, version: dict[str, Any], stages: Stages) -> None:
     networks = await client.networks() if "wifi_scan" in version["prov"]["cap"] else []
     ssid = screen.choose_network(networks)
     again = False
     while True:
         auth = next((n.auth for n in networks if n.ssid == ssid), None)
         password = b"" if auth == 0 else screen.ask_password(ssid, again)
-        screen.stage("sending credentials")
-        await client.set_network(ssid, password)
-        screen.stage("confirming connection")
-        status = await client.wait_joined()
-        if status.state is WifiState.CONNECTED:
-            screen.stage("connected")
-            return
-        screen.stage(failure_text(status))
+        with stages.stage(SENDING):
+            await client.set_network(ssid, password)
+            stages.done("the board has them")
+        with stages.stage(CONFIRMING):
+            status = await client.wait_joined()
+            if status.state is WifiState.CONNECTED:
+                stages.done("the board has joined")
+                return
+            stages.failed(failure_text(status))
         ssid, again = _next_try(screen, networks, ssid, status)
 
 
@@ -188,27 +197,18 @@ def _next_try(
     return ssid, True
 
 
-async def _confirm(
-    screen: Screen, apps: Apps, outcome: Outcome, link_id: str, offers: list[str]
-) -> None:
-    """The app's side, once the board is online by itself: both clouds must agree."""
+async def _link(screen: Screen, apps: Apps, outcome: Outcome, link_id: str) -> None:
+    """The app's side at thethings.io, once the board is online by itself."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + 90
-    before = set(await apps.thethings.things()) if link_id else set()
-    if link_id:
-        screen.stage("linking with thethings.io")
-        while (await apps.thethings.link_id(link_id))["message"] != "linked":
-            await _pause(loop.time() > deadline, "thethings.io has not heard from the board")
-        things = set(await apps.thethings.things())
-        outcome.thing = next(iter(things - before or things))
-    if "cloud_bind" in offers:
-        screen.stage("verifying association with RainMaker")
-        while not (nodes := await apps.rainmaker.nodes()):
-            await _pause(loop.time() > deadline, "RainMaker has not confirmed the board")
-        outcome.node = nodes[-1]
-
-
-async def _pause(late: bool, what: str) -> None:
-    if late:
-        raise ProvisionError(f"{what}; the board's serial port says why, and it goes on trying")
-    await asyncio.sleep(_POLL_S)
+    deadline = loop.time() + _LINK_S
+    before = set(await apps.thethings.things())
+    screen.stage("linking with thethings.io")
+    while (await apps.thethings.link_id(link_id))["message"] != "linked":
+        if loop.time() > deadline:
+            raise ProvisionError(
+                "thethings.io has not heard from the board; its serial port says why, and it goes "
+                "on trying"
+            )
+        await asyncio.sleep(_POLL_S)
+    things = set(await apps.thethings.things())
+    outcome.thing = next(iter(things - before or things))

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
+import bleak
 import click
 from rich.console import Console
 from rich.markup import escape
@@ -33,6 +34,10 @@ class _Terminal:
 
     def stage(self, text: str) -> None:
         self._console.print(f"[bold]•[/] {escape(text)}", soft_wrap=True)
+
+    def outcome(self, good: bool, text: str) -> None:
+        mark = "[green]✓[/]" if good else "[red]✗[/]"
+        self._console.print(f"  {mark} {escape(text)}", soft_wrap=True)
 
     def choose_board(self, names: list[str]) -> str:
         wanted = self._once("name")
@@ -74,6 +79,7 @@ async def _main(
     account: tuple[str, str] | None,
     prefix: str,
     messages: list[tuple[str, bytes]],
+    zone: str,
 ) -> Outcome:
     async with AsyncExitStack() as stack:
         if sim is not None:
@@ -90,7 +96,7 @@ async def _main(
             local = (sim.cloud_port, sim.ca_pem.encode()) if sim else ()
             session = await stack.enter_async_context(session_for(*local))
             apps = await log_in(session, *account)
-        return await run(screen, apps, prefix, 3.0 if sim else 8.0, messages)
+        return await run(screen, apps, prefix, 3.0 if sim else 8.0, messages, zone)
 
 
 class _Message(click.ParamType):
@@ -123,6 +129,13 @@ class _Message(click.ParamType):
     help="Account at the clouds; without one the board joins Wi-Fi only. With a simulator: "
     "the simulator's own account, which is used anyway.",
 )
+@click.option(
+    "--timezone",
+    "zone",
+    default="",
+    metavar="NAME",
+    help="Time zone for the board's clock, as Europe/Berlin (default: this computer's).",
+)
 @click.option("--radio", type=click.Choice(["auto", "real", "sim"]), default="auto")
 @click.option(
     "--sim",
@@ -140,10 +153,16 @@ def command(
     password: str | None,
     messages: tuple[tuple[str, bytes], ...],
     user: str | None,
+    zone: str,
     radio: str,
     sim_file: Path,
 ) -> None:
-    """Provision a board: over this computer's Bluetooth, or a running `homing sim`."""
+    """Provision a board: over this computer's Bluetooth, or a running `homing sim`.
+
+    Goes through the five stages of the RainMaker Home app, as far as the board offers them. Exit
+    status 1: the board did not get onto the network, or not to its thing; 3: it is not your node
+    at RainMaker; 4: it is, but is not set up to the end.
+    """
     sim = None if radio == "real" else running.find(sim_file)
     if radio == "sim" and sim is None:
         raise click.ClickException(f"no simulator is running ({sim_file}): start `homing sim`")
@@ -154,7 +173,7 @@ def command(
         account = (user, click.prompt(f"Password of {user} at the clouds", hide_input=True))
     screen = _Terminal({"name": name, "pop": pop, "ssid": ssid, "password": password})
     try:
-        outcome = asyncio.run(_main(screen, sim, account, prefix, list(messages)))
+        outcome = asyncio.run(_main(screen, sim, account, prefix, list(messages), zone))
     except NoBluetooth as error:
         if radio == "real":
             raise click.ClickException(str(error)) from error
@@ -163,7 +182,13 @@ def command(
             "start `homing sim`, or give its file with --sim"
         ) from error
     except (ProvisionError, BindingError, AppError) as error:
-        raise click.ClickException(str(error)) from error
+        failure = click.ClickException(str(error))
+        failure.exit_code = getattr(error, "exit_code", 1)
+        raise failure from error
+    except bleak.BleakError as error:
+        raise click.ClickException(
+            f"the board refused, or the connection to it broke: {error}; reset it and start again"
+        ) from error
     except aiohttp.ClientConnectionError as error:
         raise click.ClickException("a cloud cannot be reached; is there internet?") from error
     click.echo(f"{outcome.board} is on the network")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from tools.cloud.broker import MQTT_HOST, MQTT_PORT
+from tools.cloud.node_credentials import KeyKind
 from tools.cloud.server import LocalCloud
 from tools.identity import file as identity_file
 
 from .board import SimBoard
+from .node_files import node_files
+from .node_reports import NodeReports
 from .phone import Phone
 from .world import World
 
@@ -25,6 +29,7 @@ class Scene:
         self.user_password = secrets.token_urlsafe(12)
         clock = self.world.clock
         self.cloud = LocalCloud(utc=lambda: clock.utc().timestamp())
+        self.reports = NodeReports(self.cloud.rainmaker)  # of boards without credentials
 
     def __enter__(self) -> Scene:
         world = self.world.__enter__()
@@ -33,8 +38,7 @@ class Scene:
             world.run(self.cloud.start())
             self.cloud.thethings.add_user(USER, self.user_password)
             self.cloud.rainmaker.add_user(USER, self.user_password)
-            # Plays the node's MQTT report, which the board does not make yet (see standin.py).
-            self.cloud.rainmaker.standin.enable()
+            self.reports.enable()
             for host in self.cloud.hosts:
                 world.route(host, 443, "127.0.0.1", self.cloud.port)
         except BaseException:
@@ -48,11 +52,23 @@ class Scene:
         finally:
             self.world.close()
 
+    def start_mqtt(self) -> None:
+        """Put up RainMaker's MQTT host, unless it is. Raises BrokerError without mosquitto."""
+        if not self.cloud.mqtt.broker.running:
+            self.world.run(self.cloud.start_mqtt())
+            self.world.route(MQTT_HOST, MQTT_PORT, "127.0.0.1", self.cloud.mqtt.port)
+
     def new_board(
-        self, name: str, identity: dict[str, str | None] | None = None, **options: Any
+        self,
+        name: str,
+        identity: dict[str, str | None] | None = None,
+        node: KeyKind | None = None,
+        **options: Any,
     ) -> SimBoard:
         """A board that trusts this scene's clouds; off. identity: fields of its identity file.
 
+        node: it gets the credentials of the node of its identity (node-<name>, if that has none),
+        with a key of this kind; the MQTT host is put up. Raises BrokerError without mosquitto.
         With `cloud=True` in place of an identity it gets a thing of its own and a node id.
         Other options go to World.new_board.
         """
@@ -63,7 +79,12 @@ class Scene:
         if options.pop("cloud", False):
             thing = self.cloud.thethings.add_thing()
             identity = {"thing_token": thing.token, "node_id": f"node-{name}"} | (identity or {})
-        if identity:
+        if node:
+            self.start_mqtt()
+            fields = {k: v for k, v in (identity or {}).items() if v is not None}
+            made = self.cloud.new_node(str(fields.get("node_id", f"node-{name}")), node)
+            files.update(node_files(made, self.cloud.ca_der, fields))
+        elif identity:
             files["nvs/identity.dat"] = identity_file(identity)
         return self.world.new_board(name, files, **options)
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import click
 
+from tools.cloud.broker import BrokerError
+from tools.cloud.node_credentials import KeyKind
+
 from . import running
 from .access_points import AccessPoints
 from .board import SimBoard
@@ -68,7 +71,15 @@ def command(
 
         names = [f"board{n + 1}" for n in range(boards)]
         files = {"main.py": main.read_bytes()} if main else None
-        made = [scene.new_board(name, cloud=not bare, files=files, native=native) for name in names]
+        node: KeyKind | None = None
+        if not bare:
+            try:
+                scene.start_mqtt()
+                node = "ec"
+            except BrokerError as error:
+                click.echo(f"boards have no credentials for RainMaker: {error}")
+        options = {"cloud": not bare, "node": node, "files": files, "native": native}
+        made = [scene.new_board(name, **options) for name in names]
         running.RunningSim(
             pid=os.getpid(),
             ports={board.name: board.port for board in made},

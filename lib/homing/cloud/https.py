@@ -1,54 +1,18 @@
 # One verified HTTPS request at a time (RFC 9112), in bounded memory, over asyncio streams.
-#
-# Sockets are opened here and not by asyncio.open_connection, which leaks them when it is cancelled;
-# and an SSLSocket whose handshake failed lets go of its socket without closing it. So both are
-# closed here, whatever happened.
 
 import asyncio
 import gc
-import socket
-from asyncio import core  # pyright: ignore[reportAttributeAccessIssue]
-from errno import EINPROGRESS, ENOMEM
-from time import gmtime
 
 from micropython import const
 
-from . import roots
+from . import tls
 from .errors import CloudError
 
 _CHUNK_LEN = const(512)
 _LINE_MAX = const(256)  # what is kept of a header line; the rest is skipped
 _HEAD_MAX = const(8192)  # all header lines together, kept or not
-_CLOCK_YEAR = const(2026)  # a clock before this was never set
 _HTTPS_PORT = const(443)
-
-# mbedTLS: SSL_ALLOC_FAILED, X509_ALLOC_FAILED, PK_ALLOC_FAILED.
-_ALLOC_FAILED = (ENOMEM, -0x7F00, -0x2880, -0x3F80)
-# No connection to begin with: ENETUNREACH, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, lwIP's own.
-_UNREACHABLE = (101, 110, 111, 113, 116, 118)
-_CONN_EOF = const(-0x7280)  # mbedTLS: SSL_CONN_EOF
-_PLATFORM_ERRNO_MIN = const(-255)  # more negative ones are mbedTLS's
-
-# A word of mbedTLS's verify result (x509_crt.h), and what we say.
-_REASONS = (
-    ("trusted CA", "unknown authority"),
-    ("expected CN", "other host name"),
-    ("has expired", "expired"),
-    ("in the future", "not valid yet"),
-)
-
 _LINE_END = b"\r\n"
-
-_turn = None  # (event loop's queue, Lock): two TLS sessions at once do not fit in a C3
-
-
-def _lock():
-    # Made anew for every event loop: one that Ctrl-C left locked must not stop the next.
-    global _turn
-    if _turn is None or _turn[0] is not core._task_queue:
-        _turn = (core._task_queue, asyncio.Lock())
-    return _turn[1]
-
 
 async def request(method, url, headers=None, body=b"", *, timeout_ms=20000, max_body=4096):
     """Returns (status, headers, body); of the headers only "retry-after" is kept.
@@ -77,12 +41,17 @@ async def request(method, url, headers=None, body=b"", *, timeout_ms=20000, max_
             _check(part)
     parts.insert(0, ("\r\n".join(lines) + "\r\n").encode())
     parts.append(_LINE_END + body)
-    async with _lock():
-        if gmtime()[0] < _CLOCK_YEAR:
-            raise CloudError("clock not set")
-        gc.collect()  # TLS wants its memory in large pieces
+
+    async def exchange(secure):
+        stream = asyncio.StreamWriter(secure)
+        for part in parts:
+            stream.write(part)
+            await stream.drain()
+        return await _Response(secure).read(max_body)
+
+    async with tls.turn():
         try:
-            return await asyncio.wait_for_ms(_exchange(host, port, parts, max_body), timeout_ms)
+            return await asyncio.wait_for_ms(tls.run(host, port, exchange), timeout_ms)
         except asyncio.TimeoutError:
             raise CloudError("timeout", "no answer in %d ms" % timeout_ms) from None
         except MemoryError:
@@ -103,68 +72,6 @@ def _split(url):
     host, _, path = url[8:].partition("/")
     host, _, port = host.partition(":")
     return host, int(port or _HTTPS_PORT), "/" + path
-
-
-# How asyncio's own streams wait for a socket (pinned release); MicroPython awaits generators.
-
-
-def _writable(sock):
-    yield core._io_queue.queue_write(sock)
-
-
-def _readable(sock):
-    yield core._io_queue.queue_read(sock)
-
-
-async def _exchange(host, port, parts, max_body):
-    try:
-        address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
-    except OSError:
-        raise CloudError("dns", "no address for " + host) from None
-    sock = secure = None
-    try:
-        sock = socket.socket(address[0], address[1], address[2])
-        sock.setblocking(False)
-        try:
-            sock.connect(address[-1])
-        except OSError as e:
-            if e.errno != EINPROGRESS:
-                raise
-        await _writable(sock)  # pyright: ignore[reportGeneralTypeIssues]
-        secure = roots.context(host).wrap_socket(
-            sock, server_hostname=host, do_handshake_on_connect=False
-        )
-        stream = asyncio.StreamWriter(secure)
-        for part in parts:
-            stream.write(part)
-            await stream.drain()
-        return await _Response(secure).read(max_body)
-    except OSError as e:
-        raise _network_error(e.errno) from None
-    except ValueError as e:
-        raise CloudError("certificate", _refusal(str(e))) from None
-    finally:
-        for each in (secure, sock):
-            if each is not None:
-                try:
-                    each.close()
-                except OSError:
-                    pass  # it was gone already
-
-
-def _network_error(errno):
-    if errno in _ALLOC_FAILED:
-        return CloudError("memory", "not enough for TLS")
-    if errno in _UNREACHABLE:
-        return CloudError("connect", "errno %d" % errno)
-    if errno == _CONN_EOF or errno > _PLATFORM_ERRNO_MIN:
-        return CloudError("cut", "connection lost")
-    return CloudError("tls", "mbedtls -0x%x" % -errno)
-
-
-def _refusal(text):
-    found = [said for word, said in _REASONS if word in text]
-    return ", ".join(found) or "refused"
 
 
 class _Response:
@@ -244,7 +151,7 @@ class _Response:
     async def _more(self):
         chunk = None
         while chunk is None:
-            await _readable(self._secure)  # pyright: ignore[reportGeneralTypeIssues]
+            await tls.readable(self._secure)  # pyright: ignore[reportGeneralTypeIssues]
             chunk = self._recv(_CHUNK_LEN)
         self._chunk = chunk
         self._at = 0

@@ -64,7 +64,7 @@ class RainMaker(Cloud):
     @property
     def state(self):
         state = self.ns.get("st") or "none"
-        if state in OPEN and not (self._token or self.ns.get("token")):
+        if state in OPEN and self.ns.get("op") and not (self._token or self.ns.get("token")):
             return "needs token"
         return state
 
@@ -115,7 +115,7 @@ class RainMaker(Cloud):
             self._token = None
             for key in ("token", "req", "op"):
                 ns.erase(key)
-            ns.set("st", "unreported")
+            ns.set("st", "pending" if self.identity.get("node_key") else "unreported")
             ns.set("user", user)
             ns.set("secret", secret)
         try:

@@ -79,27 +79,87 @@ function waitingRow({ side, who, end }, number) {
   };
 }
 
-const TONES = { requested: "wait", confirmed: "ok", timedout: "bad", discarded: "off" };
+const TONES = { requested: "wait", confirmed: "ok", timedout: "bad", failed: "bad", discarded: "off" };
 
-function requestRow({ request_id, user, node_id, operation, status, at, end }) {
-  const waits = status === "requested";
-  const approve = {
-    label: "Approve",
-    click: () => act("approve", { request_id }, `Reported for ${node_id}.`),
-  };
+function requestRow({ request_id, user, node_id, operation, how, status, at, end }) {
+  const by = operation === "add" && { text: `by ${how}`, className: "quiet" };
+  const words = operation === "add" ? "add to" : "remove from";
   return {
     key: request_id,
-    parts: [id(node_id), quiet(operation === "add" ? "add to" : "remove from"), user],
+    parts: [node_id ? id(node_id) : quiet("a node"), quiet(words), user, ...(by ? [by] : [])],
     badges: [[status, TONES[status] ?? "off"]],
-    ...(waits ? { end } : { at }),
-    buttons: waits ? [approve] : [],
+    ...(status === "requested" ? { end } : { at }),
   };
 }
 
-const nodeRow = ({ node_id, users }) => ({
-  key: node_id,
-  parts: [id(node_id), ...users.map(quiet)],
-  badges: [users.length ? ["mapped", "ok"] : ["not mapped", "off"]],
+// What was asked of a node and has not been reported yet: "node device param" → { value, until }.
+const asked = new Map();
+const ASKED_MS = 5000;
+
+async function write(node, device, param, value) {
+  const { node_id } = node;
+  const fields = { node_id, device: device.name, param: param.name, value };
+  const name = [node_id, device.name, param.name].join("\n");
+  asked.set(name, { value, until: Date.now() + ASKED_MS });
+  render();
+  setTimeout(render, ASKED_MS + 50);
+  if (!(await act("write", fields, `Asked the node for ${param.name} ${value ? "on" : "off"}.`))) {
+    asked.delete(name);
+    render();
+  }
+}
+
+function paramRow(node, device, param) {
+  const name = [node.node_id, device.name, param.name].join("\n");
+  const wait = asked.get(name);
+  if (wait && wait.value === param.value) asked.delete(name);
+  const waits = wait && wait.value !== param.value && Date.now() < wait.until;
+  const isBool = typeof param.value === "boolean" || param.type === "bool";
+  let why;
+  if (!node.users.length) why = "nobody has this node: map it first";
+  else if (!node.connected) why = "the node is not connected";
+  const toggle = {
+    label: "Toggle",
+    on: param.value === true,
+    why,
+    click: () => write(node, device, param, param.value !== true),
+  };
+  const missing = param.readable ? "not reported" : "write-only";
+  const value = param.value === null ? missing : String(param.value) || "(empty)";
+  const shown = isBool && param.writable ? [] : [{ text: value, className: param.value ? "value" : "value quiet" }];
+  return {
+    key: `param ${name}`,
+    kind: "param",
+    parts: [quiet(device.name), param.name, ...shown],
+    badges: waits ? [["waiting for the node’s report", "wait"]] : [],
+    buttons: isBool && param.writable ? [toggle] : [],
+  };
+}
+
+function nodeRows(node) {
+  const { node_id, users, connected, info } = node;
+  const remove = (user) => ({
+    label: users.length > 1 ? `Remove from ${user}` : "Remove",
+    click: () => act("unmap", { user, node_id }, `Removed from ${user}.`),
+  });
+  const head = {
+    key: node_id,
+    kind: "node",
+    parts: [id(node_id), ...users.map(quiet), ...(info ? [quiet(info)] : [])],
+    badges: [
+      [connected ? "connected" : "not connected", connected ? "ok" : "off"],
+      [users.length ? "mapped" : "not mapped", users.length ? "ok" : "off"],
+    ],
+    buttons: users.map(remove),
+  };
+  const parts = [...node.devices, ...node.services];
+  return [head, ...parts.flatMap((d) => d.params.map((param) => paramRow(node, d, param)))];
+}
+
+const groupRow = ({ group_id, name, user, nodes }) => ({
+  key: group_id,
+  parts: [name, quiet(user), ...nodes.map(id)],
+  badges: [[times(nodes.length, "node"), nodes.length ? "ok" : "off"]],
 });
 
 const times = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
@@ -132,7 +192,11 @@ function faultRow(fault) {
 }
 
 // Short names for a list that is read at a glance; any other host is shown as it was asked for.
-const NAMES = { "api.thethings.io": "thethings.io", "api.rainmaker.espressif.com": "RainMaker" };
+const NAMES = {
+  "api.thethings.io": "thethings.io",
+  "api.rainmaker.espressif.com": "RainMaker",
+  "a123-ats.iot.us-east-1.amazonaws.com": "RainMaker",
+};
 
 function logTone({ status }) {
   if (status === null || status >= 500) return "bad";
@@ -172,6 +236,7 @@ function logRows(log) {
 }
 
 function render() {
+  if (!state) return;
   const { thethings, rainmaker, faults, log } = state;
   show("things", thethings.things.map(thingRow));
   show("links", [...thethings.waiting.map(waitingRow), ...thethings.links.map(linkRow)]);
@@ -180,7 +245,9 @@ function render() {
     parts: [name, quiet(`${times(links, "thing")}, ${times(sessions, "session")}`)],
   })));
   show("requests", rainmaker.requests.map(requestRow));
-  show("nodes", rainmaker.nodes.map(nodeRow));
+  show("nodes", rainmaker.nodes.flatMap(nodeRows));
+  setText($("nodes-count"), String(rainmaker.nodes.length || ""));
+  show("groups", rainmaker.groups.map(groupRow));
   show("rainmaker-users", rainmaker.users.map(({ name, user_id, nodes }) => ({
     key: name,
     parts: [name, quiet(times(nodes, "node")), id(user_id)],
@@ -189,7 +256,8 @@ function render() {
   show("log", logRows(log));
   setText($("faults-count"), String(faults.filter((f) => !f.spent).length || ""));
   $("clear").disabled = !faults.length;
-  $("automatic").checked = rainmaker.standin.how === "right";
+  $("mqtt").hidden = !state.mqtt_port;
+  setText($("mqtt-address"), `127.0.0.1:${state.mqtt_port}`);
   for (const node of [$("address"), document.querySelector(".address")]) {
     setText(node, `127.0.0.1:${state.port}`);
   }
@@ -336,11 +404,6 @@ $("add").onchange = fitAddForm;
 $("link-thing").onchange = fitLinkForm;
 $("what").onchange = fitFaultForm;
 $("clear").onclick = () => act("clear-faults", {}, "No faults any more.");
-$("automatic").onchange = (event) => {
-  const automatic = event.target.checked;
-  const done = automatic ? "Requests are approved by themselves." : "Requests wait for you.";
-  act("standin", { automatic }, done);
-};
 $("fault").onsubmit = injectFault;
 $("add").querySelector("form").onsubmit = addThing;
 $("link").querySelector("form").onsubmit = linkThing;

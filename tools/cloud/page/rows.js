@@ -48,8 +48,9 @@ export function tick(seconds) {
   }
 }
 
-// A row is { key, parts, badges, at | end, buttons }; elements are kept as long as their key is, so
-// that focus, selection and hover survive what happens meanwhile.
+// A row is { key, kind, parts, badges, at | end, buttons }; elements are kept as long as their key
+// is, so that focus, selection and hover survive what happens meanwhile. A button with `on` (true or
+// false) is a switch, which shows what the cloud says and not what was clicked.
 
 export const id = (text) => ({ text, className: "id" });
 export const quiet = (text) => ({ text, className: "quiet" });
@@ -91,9 +92,18 @@ function updateRow(row, { parts, badges = [], at, end, buttons = [] }) {
   }
   fill(doers, buttons, "button", (node, button) => {
     node.type = "button";
-    setText(node, button.label);
+    const isSwitch = button.on !== undefined;
+    const about = parts.map((p) => p.text ?? p).join(" ");
+    setText(node, isSwitch ? (button.on ? "on" : "off") : button.label);
     node.dataset.do = button.label;
-    node.setAttribute("aria-label", `${button.label}: ${parts.map((p) => p.text ?? p).join(" ")}`);
+    node.className = isSwitch ? "toggle" : "";
+    if (isSwitch) {
+      node.setAttribute("role", "switch");
+      node.setAttribute("aria-checked", String(button.on));
+    }
+    node.setAttribute("aria-label", isSwitch ? about : `${button.label}: ${about}`);
+    node.disabled = Boolean(button.why);
+    node.title = button.why ?? "";
     node.onclick = button.click;
   });
 }
@@ -109,7 +119,7 @@ export function show(listId, rows) {
     if (!made) {
       made = makeRow();
       made.dataset.key = row.key;
-      made.className = settled ? "new" : "";
+      made.className = `${row.kind ?? ""} ${settled ? "new" : ""}`.trim();
     }
     if (made === place) place = place.nextElementSibling;
     else list.insertBefore(made, place);

@@ -1,0 +1,147 @@
+"""A RainMaker node on the bench: a real broker, a client of it that is not ours, credentials."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt import client as paho
+
+from .bench import NODE_ID, PASSWORD, POP, SSID, SimBench
+from .mosquitto import HOST, PORT, Certificates, Mosquitto, credentials
+from .stored import store_file, stored
+
+USER = "user-of-the-test"
+SECRET = "mapping-secret-of-the-test"
+WIFI = {"ssid": SSID.encode(), "password": PASSWORD.encode()}
+PENDING = {"st": "pending", "user": USER, "secret": SECRET}
+RULES = "$aws/rules/"
+CONFIG = f"{RULES}esp_node_config/node/{NODE_ID}/config"
+MAPPING = f"{RULES}esp_user_node_mapping/node/{NODE_ID}/user/mapping"
+PARAMS = f"{RULES}esp_set_params/node/{NODE_ID}/params/local"
+INIT = f"{RULES}esp_init_params/node/{NODE_ID}/params/local/init"
+REMOTE = f"node/{NODE_ID}/params/remote"
+MAIN = """
+import homing.devices
+
+def switched(param, value):
+    print("lamp:", param.name, value)
+
+lamp = homing.devices.Switch("Lamp", on_write=switched)
+homing.run(devices=[lamp])
+"""
+
+
+class Cloud:
+    """Sees and sends everything, through paho-mqtt. messages: (topic, payload)."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self._subscribed = threading.Event()
+        self.client = client = paho.Client(paho.CallbackAPIVersion.VERSION2, "cloud")
+        folder = broker.folder
+        client.tls_set(str(folder / "ca.pem"), str(folder / "cloud.pem"), str(folder / "cloud.key"))
+        client.tls_insecure_set(True)  # it knows the broker by its port, not by its name
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = lambda *_: client.subscribe([("#", 1), ("$aws/#", 1)])
+        client.on_subscribe = lambda *_: self._subscribed.set()
+        client.on_message = lambda _c, _u, m: self.messages.append((m.topic, m.payload))
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def of(self, topic: str) -> list[dict[str, Any]]:
+        """What came under a topic, in order."""
+        return [json.loads(payload) for at, payload in list(self.messages) if at == topic]
+
+    def write(self, fields: Any, qos: int = 1) -> None:
+        """As an app does it."""
+        payload = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
+        self.client.publish(REMOTE, payload, qos).wait_for_publish(10)
+
+
+class NodeBench:
+    """A board with node credentials, its network known, its broker there; `with NodeBench()`.
+
+    mapping: its namespace "rainmaker". store: more namespaces. on=False: the board is left off;
+    else it is connected when the block begins.
+    """
+
+    def __init__(
+        self,
+        main: str = MAIN,
+        mapping: dict[str, Any] | None = None,
+        store: dict[str, dict[str, Any]] | None = None,
+        key: Any = None,
+        on: bool = True,
+        **options: Any,
+    ) -> None:
+        self._on = on
+        self.certificates = Certificates()
+        self.broker = Mosquitto(self.certificates)
+        kind = "ec" if key is None else "rsa"
+        self.issued = self.certificates.issue(NODE_ID, key=key)
+        kept: dict[str, dict[str, Any]] = {
+            "identity": {"pop": POP, "node_id": NODE_ID, "node_key": kind},
+            "wifi": WIFI,
+            "credentials": credentials(*self.issued),
+        }
+        if mapping:
+            kept["rainmaker"] = mapping
+        kept |= store or {}
+        files: dict[str, Any] = {f"nvs/{name}.dat": store_file(v) for name, v in kept.items() if v}
+        files |= {"main.py": main, f"certs/{HOST}.der": self.certificates.der}
+        files |= options.pop("files", {})
+        self.lab = SimBench(identity={}, power=False, files=files, **options)
+
+    def __enter__(self) -> NodeBench:
+        self.broker.start()
+        self.cloud = Cloud(self.broker)
+        self.lab.__enter__()
+        self.lab.world.route(HOST, PORT, "127.0.0.1", self.broker.port)
+        self.board, self.sim = self.lab.board, self.lab.sim
+        if self._on:
+            try:
+                self.on()
+            except BaseException:
+                self.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        try:
+            self.lab.check()
+        finally:
+            self.lab.__exit__()
+            self.cloud.close()
+            self.broker.__exit__()
+
+    def on(self) -> None:
+        """Power on; back when it is connected to the broker."""
+        self.sim.power_on()
+        self.connected()
+
+    def connected(self) -> None:
+        """Wait until it says that it is connected."""
+        self.board.wait_state("cloud", cloud="rainmaker", mqtt="connected")
+
+    def until(self, condition: Callable[[], Any], timeout_s: float = 20) -> Any:
+        """Wait for something outside the board, while its time goes on."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.board.log}\n{self.cloud.messages}\n{self.broker.log}")
+            self.lab.world.advance(seconds=0.2)
+            time.sleep(0.01)
+        return found
+
+    def kept(self, namespace: str = "rainmaker") -> dict[str, Any]:
+        """What the board has in flash."""
+        return stored(self.sim, namespace)
