@@ -316,17 +316,15 @@ def test_wrong_certificate_of_the_broker(kind: str) -> None:
         assert node.kept() == CONFIRMED
 
 
-@pytest.mark.parametrize("kind", ["stranger", "other node", "garbage", "none"])
+@pytest.mark.parametrize("kind", ["stranger", "garbage", "none"])
 def test_wrong_certificate_of_the_node(kind: str) -> None:
-    """Not ours, another node's (whose topics these are not), none that can be read, none at all."""
+    """Of another authority, none that can be read, none at all."""
     certificates = Certificates("Some other authority")
     wrong: dict[str, dict[str, bytes | str | int]] = {
         "stranger": credentials(*certificates.issue(NODE_ID)),
         "garbage": {"host": HOST, "cert": b"no certificate", "key": b"no key"},
         "none": {"host": HOST},
     }
-    bench = NodeBench(on=False, mapping=PENDING)
-    wrong["other node"] = credentials(*bench.certificates.issue("node-of-another"))
     said = {
         "stranger": "(tls|cut)",
         "garbage": "certificate: of this node cannot be read",
@@ -334,8 +332,6 @@ def test_wrong_certificate_of_the_node(kind: str) -> None:
     }
     with NodeBench(on=False, mapping=PENDING, store={"credentials": wrong[kind]}) as node:
         node.sim.power_on()
-        if kind == "other node":
-            pytest.skip("see test_another_nodes_topics")
         fault(node, said[kind])
         node.lab.world.advance(seconds=60)
         assert node.cloud.messages == [] and node.kept() == PENDING
