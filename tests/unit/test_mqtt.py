@@ -151,7 +151,7 @@ async def test_incoming():
     wire.come(publish(b"t", b"three", 1, 7))  # a new message that has the same number
     wire.come(publish(b"t", b"y" * 4096, 1, 8) + publish(b"t", b"z" * 9000, 1, 9))
     wire.come(publish(b"t", b""))
-    for _ in range(60):
+    while len(heard.messages) < 5:
         await asyncio.sleep_ms(1)
     got = [payload for _topic, payload in heard.messages]
     assert got == [b"one", b"two", b"three", b"y" * 4096, b""]
@@ -197,10 +197,10 @@ async def test_ping():
     mqtt.asyncio = Fast()
     client, _heard = await opened(wire)
     wire.sent = b""
-    await client.wait(60)
-    assert wire.sent.count(b"\xc0\x00") >= 3
+    while wire.sent.count(b"\xc0\x00") < 3:
+        await mqtt_pause(1)
     wire._answer = None
-    await fails(client.wait(1000), "timeout")
+    await fails(client.wait(10000), "timeout")
     client.stop()
 
 
