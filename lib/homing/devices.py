@@ -92,7 +92,7 @@ class Device:
         self.on_write = on_write
         self.primary = primary
         self.model = None
-        if not self.service and not any([param.type == NAME for param in self.params]):
+        if not self.service and not any(param.type == NAME for param in self.params):
             self.params.insert(0, Param("Name", name, NAME, persist=True))
         for param in self.params:
             param.device = self

@@ -93,7 +93,7 @@ class Model:
         return lambda: bind(cloud, self)
 
     def chain(self):
-        """(host, port, (certificate, key)) of the node, or None; read anew: not worth the memory."""
+        """(host, port, (certificate, key)) of the node, or None; read anew each time."""
         kept = Store().open("credentials")
         host, certificate, key = kept.get("host"), kept.get("cert"), kept.get("key")
         if not (host and certificate and key):

@@ -99,5 +99,7 @@ class AgentAuth(Service):
     """Takes a refresh token for an agent on this board; as UserAuth."""
 
     def __init__(self, on_write=None, persist_token=False):
-        token = Param("RefreshToken", "", "esp.param.refresh-token", (WRITE,), persist=persist_token)
+        token = Param(
+            "RefreshToken", "", "esp.param.refresh-token", (WRITE,), persist=persist_token
+        )
         super().__init__("Agent-Auth", "esp.service.agent-auth", (token,), on_write)

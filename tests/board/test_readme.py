@@ -8,6 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 from esp_protocomm.security1 import Security1
 from esp_protocomm.session import establish_session
 from esp_protocomm.wifi import WifiState, provision_wifi
@@ -15,6 +16,8 @@ from esp_protocomm.wifi import WifiState, provision_wifi
 from tools.cloud.certs import Authority
 from tools.harness.bench import POP, SimBench
 from tools.harness.http_phone import HttpTransport
+from tools.harness.mosquitto import program
+from tools.harness.node_bench import PARAMS, NodeBench
 from tools.harness.owner import Owner, link_id_of
 from tools.provision.schemes import Security2
 from tools.sim.image import image_files
@@ -55,6 +58,7 @@ def test_every_block_is_run_here() -> None:
     known = (
         "led = Pin",
         "lamp(data)",
+        "homing.devices",
         "Provisioner",
         "Greenhouse",
         "button=2",
@@ -79,6 +83,15 @@ def test_endpoint_of_ones_own() -> None:
         bench.board.wait_state("advertising")
         assert bench.talk(lambda d: d.ask("lamp", b"warm white")) == b"ok"
         bench.board.wait_text("lamp: warm white")
+
+
+@pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+def test_a_lamp_in_the_app() -> None:
+    with NodeBench(block("homing.devices")) as node:
+        for power in (True, False):
+            node.cloud.write({"Lamp": {"Power": power}})
+            node.until(lambda p=power: node.cloud.of(PARAMS)[-1:] == [{"Lamp": {"Power": p}}])
+            assert node.sim.pins_out[8] == power
 
 
 def test_endpoint_with_a_name_that_breaks_apps() -> None:

@@ -384,7 +384,7 @@ async def test_broken_root_file_is_said(tmp_path: Path) -> None:
 @in_loop
 async def test_clock_not_set(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.board.prelude = "https.gmtime = lambda: time.gmtime(0)\n"
+        rig.board.prelude = "https.tls.gmtime = lambda: time.gmtime(0)\n"
         assert await rig.get() == ["error", "clock not set", ""]
         assert not rig.cloud.log
 

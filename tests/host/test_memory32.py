@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tools.bench import memory
+from tools.bench import memory, probe
 from tools.harness.bench import SimBench
+from tools.harness.mosquitto import program
 from tools.native import build, counts
 from tools.sim import memory32
 
@@ -26,6 +28,7 @@ LIMITS = {  # bytes of the product in use after a collection
     "online": 75_000,
 }
 LIMITS_2 = {"advertising": 130_000, "scan": 128_000, "join": 128_000, "online": 82_000}
+NODE_LIMIT = 84_000  # the same of a node over MQTT, which began online
 NATIVE = """
 import deep
 from micropython import stack_use
@@ -97,6 +100,28 @@ def test_both_radios_where_they_do_not_fit_are_refused(command: list[str]) -> No
             r"ValueError: BLE and the access point at once need \d+ bytes of heap, \d+ are free"
         )
         assert not lab.sim.soft_ap.on and "ble" not in lab.sim.radios
+
+
+@pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+@pytest.mark.parametrize("fresh", [True, False], ids=["provisioned", "rebooted"])
+def test_node_over_mqtt_on_100_kb(command: list[str], measured: memory.Memory, fresh: bool) -> None:
+    """RainMaker alone, with node credentials and a lamp: online, configuration, mapping, a write.
+    A board that has just been provisioned restarts for it."""
+    heap_kb = (memory.BUDGET_LEN + measured.shims) // 1024
+    with memory.node(command, f"{heap_kb}K", provisioned=not fresh) as node:
+        memory.node_job(node, fresh)
+        assert "MemoryError" not in node.board.log and '"memory' not in node.board.log
+        assert ("restarting, online comes next" in node.board.log) == fresh
+
+
+@pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+def test_heap_of_a_node_over_mqtt(command: list[str], measured: memory.Memory) -> None:
+    with memory.node(command, memory.ROOMY, provisioned=True, transform=probe.memory) as node:
+        memory.node_job(node, False)
+        found = re.findall(r"@mem cloud (\d+)", node.board.log)
+    lengths = [int(length) - measured.shims for length in found]
+    print("node over MQTT, bytes in use:", lengths)
+    assert 0.5 * NODE_LIMIT < max(lengths) < NODE_LIMIT
 
 
 def test_too_small_a_heap_is_noticed(command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The board's time zones: the table is that of the pinned tzdata, and the arithmetic that of libc."""
+"""The board's time zones: the table is the pinned tzdata's, the arithmetic as Python's."""
 
 from __future__ import annotations
 

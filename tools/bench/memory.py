@@ -143,6 +143,51 @@ async def _over_http(
         return await work(dialogue)
 
 
+def node(
+    command: list[str],
+    heap: str,
+    provisioned: bool,
+    transform: Callable[[str, str], str] | None = None,
+) -> Any:
+    """A NodeBench of 32 bits with a mapping that is due; off."""
+    from tools.harness.node_bench import PENDING, NodeBench
+
+    def both(path: str, text: str) -> str:
+        text = memory32.older(path, text) or text
+        return transform(path, text) if transform else text
+
+    return NodeBench(
+        on=False,
+        mapping=PENDING,
+        store={} if provisioned else {"wifi": {}},
+        transform=both,
+        interpreter=command,
+        heap=heap,
+        charge=False,
+    )
+
+
+def node_job(node: Any, provision: bool) -> None:
+    """Online, told what it is, mapped, written to; provisioned over BLE before if asked."""
+    from tools.harness.node_bench import MAPPING, PARAMS
+
+    async def work(d: Dialogue) -> None:
+        await d.ask("prov-scan", _SCAN_START)
+        await d.provision(node.lab.ssid, node.lab.password)
+
+    if provision:
+        node.sim.power_on()
+        node.board.wait_state("advertising")
+        node.lab.talk(work, POP)
+        node.connected()
+    else:
+        node.on()
+    node.cloud.write({"Lamp": {"Power": True}})
+    node.board.wait_text("lamp: Power True")
+    node.until(lambda: node.cloud.of(PARAMS) and node.cloud.of(MAPPING))
+    node.lab.world.advance(seconds=150)  # pings
+
+
 def measure(
     command: list[str], aioble: str | None = None, ways: Ways = BLE, security: int = 1
 ) -> Memory:

@@ -1,4 +1,4 @@
-"""What a board keeps in flash, read and written from outside: the format that lib/homing/store.py describes."""
+"""What a board keeps in flash, from outside: the format that lib/homing/store.py describes."""
 
 from __future__ import annotations
 

