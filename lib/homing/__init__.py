@@ -67,14 +67,14 @@ def forget_wifi():
 
 def factory_reset():
     """Forget the network, the owner and all that clouds keep; what is on the label (identity)
-    stays. Reset the board afterwards: a program that goes on may write things back."""
+    and node credentials stay. Reset the board afterwards: a program that goes on may write things back."""
     from . import log
     from .store import Store
 
     store = Store()
     # The network last: if the power fails amid this, the board is not taken for a fresh one.
     for name in sorted(store.names(), key=lambda name: name == "wifi"):
-        if name != "identity":
+        if name not in ("identity", "credentials"):
             store.open(name).erase_all()
     log.ok("factory_reset")
 

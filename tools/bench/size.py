@@ -28,6 +28,9 @@ OPTIONAL = (
     *(f"crypto/{name}" for name in _CRYPTO),
     *(f"protocomm/{name}" for name in ("schemes", "security0", "security2")),
     *(f"provisioning/{name}" for name in ("console", "dns", "http", "portal", "softap")),
+    # Only a board that is associated over the session; with node credentials.
+    *(f"cloud/{name}" for name in ("association", "chal_resp", "user_assoc")),
+    "credentials",
     "held",
     "security_choice",
     "ways",
