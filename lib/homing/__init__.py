@@ -67,7 +67,8 @@ def forget_wifi():
 
 def factory_reset():
     """Forget the network, the owner and all that clouds keep; what is on the label (identity)
-    and node credentials stay. Reset the board afterwards: a program that goes on may write things back."""
+    and node credentials stay. Reset the board afterwards: a program that goes on may write things
+    back."""
     from . import log
     from .store import Store
 

@@ -55,7 +55,7 @@ def update(store, fields):
     _check_text("node_id", node_id, _TEXT_LEN_MAX, b"/+#$")
     node_key = _check(values)
     ns = store.open("credentials")
-    same = all([ns.get(name) == values.get(name) for name in _FIELDS])
+    same = all(ns.get(name) == values.get(name) for name in _FIELDS)
     another = identity.get("node_id") not in (None, node_id)
     # Whenever the power fails, the identity promises no more than what is there: nothing while the
     # credentials are exchanged, and all of it last.
