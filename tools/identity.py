@@ -140,9 +140,22 @@ def verifier_fields(pop: str, username: str = USERNAME) -> dict[str, str]:
     return {"salt": salt.hex(), "verifier": f"{pow(GENERATOR, x, PRIME):0768x}"}
 
 
-@click.group(name="identity")
+class _Group(click.Group):
+    # What writes credentials does so by way of this module: loaded when asked for.
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "credentials"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "credentials":
+            return super().get_command(ctx, cmd_name)
+        from tools.claim.verb import command
+
+        return command
+
+
+@click.group(name="identity", cls=_Group)
 def command() -> None:
-    """Who a board is: node id, proof of possession, thing token, security."""
+    """Who a board is: node id and credentials, proof of possession, thing token, security."""
 
 
 @command.command(name="set")

@@ -54,6 +54,8 @@ def update(store, fields):
             if not " " < char < "\x7f":
                 raise ValueError("%s must be printable ASCII without spaces" % name)
     ns = store.open("identity")
+    if "node_id" in fields and ns.get("node_key") and fields["node_id"] != ns.get("node_id"):
+        raise ValueError("node_id belongs to the node credentials: homing identity credentials")
     if any(key in fields or ns.get(key) for key in _OF_SECURITY):
         from .security_choice import check_fields
 

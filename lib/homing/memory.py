@@ -22,6 +22,7 @@ _START = (
 # What only provisioning needs, and what stays of that: clouds are made of it.
 _PROVISIONING = (
     "aioble",
+    "homing.cloud.chal_resp",
     "homing.crypto",
     "homing.join",
     "homing.onboarding",

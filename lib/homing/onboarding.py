@@ -27,6 +27,8 @@ async def provision(node):
         verifier = await verifier(node)
     endpoints = [pair for cloud in node.clouds for pair in cloud.endpoints()]
     extra = {"homing": {"ver": "1.0", "cap": [name for name, _handler in endpoints]}}
+    for cloud in node.clouds:
+        extra.update(cloud.caps)
     provisioner = Provisioner(
         node.name,
         pop=node.pop,

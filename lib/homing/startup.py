@@ -57,6 +57,8 @@ def begin(
 
         node.security, kernels, fits = begin(security)
     node.slow_security2 = slow_security2
+    if node.store.open("identity").get("node_key") == "ec":
+        kernels += ("p256",)
     if not node.wifi.get("ssid"):
         from .native_trial import admit
 
@@ -91,10 +93,15 @@ def _clouds(node, link_id, persist_token):
     if node.identity.get("node_id"):
         from .cloud.rainmaker import RainMaker
 
-        over_http = "softap" in node.transports or node.identity.get("node_key")
-        clouds.append(
-            node.cloud(RainMaker, allowed=allowed, persist_token=persist_token, associate=over_http)
-        )
+        options = {"allowed": allowed, "persist_token": persist_token}
+        if node.identity.get("node_key"):
+            from .credentials import read
+
+            options["credentials"] = read
+        else:
+            log.say("no RainMaker node credentials: homing identity credentials, on your computer")
+            options["associate"] = "softap" in node.transports
+        clouds.append(node.cloud(RainMaker, **options))
     return clouds
 
 

@@ -30,6 +30,9 @@ OPTIONAL = (
     *(f"provisioning/{name}" for name in ("console", "dns", "http", "portal", "softap")),
     # Only a board with node credentials, or with devices.
     *(f"cloud/{name}" for name in ("mqtt", "node_config", "rainmaker_mqtt", "rainmaker_report")),
+    # Only a board that is associated over the session; with node credentials.
+    *(f"cloud/{name}" for name in ("association", "chal_resp", "user_assoc")),
+    "credentials",
     "devices",
     "held",
     "model",

@@ -11,7 +11,7 @@ _FIGURES = Path(__file__).parents[1] / "bench" / "figures.json"
 _MS_PER_INSTRUCTION = 1.3 / 160e3
 # kernel → {operation: ms}, as shims/_charge.py takes them.
 _OPERATIONS = ("x25519.base", "x25519.arbitrary", "mod3072.multiply", "mod3072.square")
-_OPERATIONS += ("sha512.block", "ghash.block")
+_OPERATIONS += ("sha512.block", "ghash.block", "ecdsa")
 
 
 @functools.cache

@@ -12,6 +12,7 @@ class Cloud:
     """
 
     name = ""
+    caps: dict = {}  # sections for proto-ver, once endpoints() was called
 
     def __init__(self, ns, identity, report, http=None):
         self.ns = ns

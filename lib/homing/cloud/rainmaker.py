@@ -8,7 +8,9 @@
 #
 # Espressif's clients map in their own way: they leave a user id and a secret here
 # (cloud_user_assoc), make the request themselves, and expect the node to report the two over MQTT.
-# They are kept for that report, as "user" and "secret" with the state "unreported".
+# They are kept for that report, as "user" and "secret", with the state "pending"; "reset" 1 has the
+# report unmap former users. A board without node credentials reports nothing: "unreported". With an
+# EC key a node is mapped by a signature instead (ch_resp): "signed", whose user it does not know.
 
 import json
 from collections import deque
@@ -31,7 +33,8 @@ class RainMaker(Cloud):
     """Maps this node to a user. States: "none", "pending" (held, not sent), "sent" (the cloud has
     it), "confirmed", "removed", "needs token" (after a reboot), "timedout" (trying again),
     "failed(token expired)", "failed(timedout)", "failed(discarded)", "failed(refused N)";
-    "unreported": the app maps, and waits for a report that is not made yet."""
+    "unreported": the app maps, and waits for a report that this board cannot make; "signed": the
+    cloud maps by a signature of this node."""
 
     name = "rainmaker"
 
@@ -46,11 +49,12 @@ class RainMaker(Cloud):
         persist_token=False,
         associate=False,
         host=HOST,
+        credentials=None,
     ):
         """allowed: False refuses cloud_bind, for boards without a proof of possession.
         persist_token: keep the access token in flash, readable by whoever holds the board.
-        associate: offer cloud_user_assoc too, for esp-rainmaker-cli, which over HTTP does not go on
-        without."""
+        associate: offer cloud_user_assoc without node credentials too, for esp-rainmaker-cli, which
+        over HTTP does not go on without. credentials: () → the node's, a namespace."""
         super().__init__(ns, identity, report, http)
         self._allowed = allowed
         self._persist = persist_token
@@ -58,7 +62,8 @@ class RainMaker(Cloud):
         # From the handler: (op, secret, user, token in pieces); the last one wins.
         self._held: deque = deque((), 1)
         self._associate = associate
-        self._assoc = None
+        self._credentials = credentials
+        self._assoc: deque = deque((), 1)  # (user id, secret) from the handler; None, None: signed
         self._token = None  # bytes in pieces: no hole of the heap may have room for the whole
 
     @property
@@ -74,15 +79,22 @@ class RainMaker(Cloud):
 
     def endpoints(self):
         """What the provisioning service offers for this cloud: (name, handler)."""
-        if not self.identity.get("node_id"):
+        node_id = self.identity.get("node_id")
+        if not node_id:
             return ()
         bind = (("cloud_bind", Fragments(self._hold, self._allowed)),)
-        if not self._associate:
+        node_key = self.identity.get("node_key")
+        if node_key == "ec" and self._credentials:
+            from .chal_resp import offer
+
+            offered = offer(self, self._credentials().get("scalar"))
+            if offered:
+                return bind + (offered,)
+        if not (node_key or self._associate):
             return bind
         from .user_assoc import UserAssoc
 
-        self._assoc = UserAssoc(self.identity.get("node_id"))
-        return bind + (("cloud_user_assoc", self._assoc),)
+        return bind + (("cloud_user_assoc", UserAssoc(node_id, self._assoc.append)),)
 
     def _hold(self, pieces):
         # In the BLE handler: RAM only. Raises ValueError, which the client sees as InvalidParam.
@@ -109,19 +121,22 @@ class RainMaker(Cloud):
     def take(self):
         """Move what the handlers hold into the store; True if there is something to commit."""
         ns = self.ns
-        associated = self._assoc and self._assoc.taken()
+        associated = self._assoc
         if associated:
-            user, secret = associated
+            from .association import keep
+
             self._token = None
-            for key in ("token", "req", "op"):
-                ns.erase(key)
-            ns.set("st", "pending" if self.identity.get("node_key") else "unreported")
-            ns.set("user", user)
-            ns.set("secret", secret)
+            user, secret = associated.popleft()
+            keep(ns, user, secret, self.identity.get("node_key"))
+            associated = True
         try:
             op, secret, user, self._token = self._held.popleft()
         except IndexError:
             return bool(associated)
+        if op == "add" and self.identity.get("node_key"):
+            from .association import replaces
+
+            replaces(ns, user)
         state = ns.get("st")
         same = ns.get("op") == op and ns.get("secret") == secret and ns.get("user", "") == user
         if not (same and (state in OPEN or state == EXPIRED)):

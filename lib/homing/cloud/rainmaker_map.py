@@ -31,7 +31,7 @@ async def bind(cloud):
         try:
             cloud.take()
             cloud.ns.commit()
-            if cloud.state not in OPEN:
+            if cloud.state not in OPEN or not cloud.ns.get("op"):
                 cloud.say(cloud.state)
                 return
             if fresh or not cloud.ns.get("req"):

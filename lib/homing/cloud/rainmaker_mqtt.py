@@ -2,8 +2,8 @@
 # and what an app writes, over MQTT with the node's own certificate. For boards with node
 # credentials; the maker's side of it is the model (homing/model.py).
 #
-# Once per connection, in this order: node configuration, mapping if one is due, all parameters,
-# subscription. Then whatever changes. A mapping is tried every five seconds, five times, then ever
+# Once per connection, in this order: node configuration, subscription, mapping if one is due, all
+# parameters. Then whatever changes. A mapping is tried every five seconds, five times, then ever
 # more seldom, over reboots, until the cloud acknowledges it. After a loss of the connection all
 # parameters are told anew: what was under way may be lost.
 
@@ -127,12 +127,13 @@ class _Session:
 
         await self._publish(_CONFIG, lambda: pieces(self._model))
         _unload("node_config")
+        # Before the mapping: an app writes as soon as that is confirmed, and maybe once.
+        await self._mqtt.subscribe(_REMOTE % self._id)
         await self._map()
         report = self._model.report(True)
         if report:
             await self._publish(_PARAMS if self._told else _PARAMS_INIT, (report,))
         self._told = True
-        await self._mqtt.subscribe(_REMOTE % self._id)
 
     async def _publish(self, to, parts):
         topic = _TOPIC % (to[0], self._id, to[1])

@@ -1,8 +1,6 @@
 # cloud_user_assoc: an app leaves a user's id and a secret, for the node to report over MQTT
 # (esp_rmaker_user_mapping.proto). Runs in the BLE handler: RAM only.
 
-from collections import deque
-
 from micropython import const
 
 from ..protocomm.protobuf import INT, STR, decode, encode
@@ -18,18 +16,11 @@ _PAYLOAD = {
 
 
 class UserAssoc:
-    """The handler: bytes → bytes. taken() gives what it holds, once."""
+    """The handler: bytes → bytes. hold: called with (user id, secret); the last one wins."""
 
-    def __init__(self, node_id):
+    def __init__(self, node_id, hold):
         self._node_id = node_id
-        self._held: deque = deque((), 1)  # (user id, secret); the last one wins
-
-    def taken(self):
-        """(user id, secret), or None."""
-        try:
-            return self._held.popleft()
-        except IndexError:
-            return None
+        self._hold = hold
 
     def __call__(self, data):
         fields = decode(_PAYLOAD, data)
@@ -39,7 +30,7 @@ class UserAssoc:
         user, secret = command.get(1, ""), command.get(2, "")
         if not (_usable(user) and _usable(secret)):
             return _reply({1: _INVALID_PARAM})
-        self._held.append((user, secret))
+        self._hold((user, secret))
         return _reply({2: self._node_id})
 
 

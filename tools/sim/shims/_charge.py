@@ -59,12 +59,16 @@ def charge(costs):
 
         module.update = costly("ghash", module.update, "ghash.block", blocks)
 
+    def p256(module):
+        module.sign = costly("p256", module.sign, "ecdsa")
+
     # By module: what is there once all of it is, and what to do then.
     meters = {
         _CRYPTO + "x25519": ("shared_secret", x25519),
         _CRYPTO + "mod3072": ("Mod3072", mod3072),
         _CRYPTO + "sha512": ("Sha512", sha512),
         _CRYPTO + "ghash": ("ghash", ghash),
+        _CRYPTO + "p256": ("_sequence", p256),
     }
 
     def importing(*args):

@@ -1,0 +1,1 @@
+"""Node credentials from where claiming or a factory left them, checked before a board gets them."""
