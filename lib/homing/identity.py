@@ -3,10 +3,12 @@
 
 import os
 
+from micropython import const
+
 # 32 symbols without 0/O and 1/I: 12 of them are 60 bits, since a false board could try proofs
 # offline against one recorded handshake.
-_SYMBOLS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-_POP_LEN = 12
+_SYMBOLS = const("23456789ABCDEFGHJKLMNPQRSTUVWXYZ")
+_POP_LEN = const(12)
 
 # Keys that the host tool may write, and how long a value may be.
 FIELDS = {"node_id": 64, "pop": 64, "thing_token": 128, "security": 3, "username": 64}

@@ -33,7 +33,7 @@ _PROVISIONING = (
     "homing.ways",
     "homing.wifi_reasons",
 )
-_STAYS = ("homing.protocomm", "homing.protocomm.errors", "homing.protocomm.protobuf")
+_STAYS = const(("homing.protocomm", "homing.protocomm.errors", "homing.protocomm.protobuf"))
 
 _kept = None  # the threshold that was there before
 

@@ -21,11 +21,11 @@ from binascii import crc32
 
 from micropython import const
 
-_MAGIC = b"HmSt"
+_MAGIC = const(b"HmSt")
 _SCHEMA = const(1)
-_HEADER = "<4sHI"
+_HEADER = const("<4sHI")
 _HEADER_LEN = const(10)
-_ENTRY = "<BBH"
+_ENTRY = const("<BBH")
 _ENTRY_LEN = const(4)
 _CRC_LEN = const(4)
 

@@ -21,7 +21,7 @@ _POLL_MS = const(100)
 
 # Some C3 boards (SuperMini, early Lolin) distort at full power and are not heard; they are at this
 # one (arduino-esp32#6767, esphome#4893).
-_LOW_POWER_DBM = 8.5
+_LOW_POWER_DBM = const(8.5)
 _FULL_POWER_DBM = const(20)
 
 

@@ -2,10 +2,12 @@
 #
 # Numbers: wifi_err_reason_t in ESP-IDF's esp_wifi_types_generic.h.
 
+from micropython import const
+
 from .provisioning.reasons import AUTH_ERROR, NETWORK_NOT_FOUND
 
 # Reasons that only a network which heard us and disliked the key gives.
-_SURE_AUTH = (14, 15, 204)  # MIC failure, 4-way handshake timeout, handshake timeout
+_SURE_AUTH = const((14, 15, 204))  # MIC failure, 4-way handshake timeout, handshake timeout
 
 # 2: authentication expired; a wrong key on some access points, a transmitter that is not heard on
 # others (arduino-esp32#6767). 202: authentication failed, but MicroPython also reports 205

@@ -198,7 +198,7 @@ def test_second_simulator_is_refused(tmp_path: Path) -> None:
 
 def test_demos_program_is_the_example() -> None:
     example = Path(__file__).parents[2] / "docs" / "examples" / "switch" / "main.py"
-    assert demo._MAIN == example.read_text()
+    assert example.read_text() == demo._MAIN
 
 
 def test_demo() -> None:

@@ -2,7 +2,9 @@
 
 import random
 
-_RETRY_AFTER_MAX_S = 3600  # what a cloud may ask for; more would look like a dead board
+from micropython import const
+
+_RETRY_AFTER_MAX_S = const(3600)  # what a cloud may ask for; more would look like a dead board
 
 
 class Backoff:

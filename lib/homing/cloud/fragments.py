@@ -17,8 +17,8 @@ from .messages import (
     bind_request,
 )
 
-FRAGMENT_LEN_MAX = const(200)
-TOTAL_LEN_MAX = const(4096)
+_FRAGMENT_LEN_MAX = const(200)
+_TOTAL_LEN_MAX = const(4096)
 LONG = "*"
 _SHORT_LEN_MAX = const(128)
 _TEXT_LEN_MAX = const(1024)
@@ -55,8 +55,8 @@ class Fragments:
             self._drop()
             self._total = total
         if (
-            not 0 < len(payload) <= FRAGMENT_LEN_MAX
-            or not 0 < total <= TOTAL_LEN_MAX
+            not 0 < len(payload) <= _FRAGMENT_LEN_MAX
+            or not 0 < total <= _TOTAL_LEN_MAX
             or offset != self._have
             or offset + len(payload) > total
             or total != self._total
@@ -64,7 +64,7 @@ class Fragments:
             self._drop()
             return INVALID_PARAM
         pieces = self._pieces
-        if pieces and len(pieces[-1]) + len(payload) <= FRAGMENT_LEN_MAX:
+        if pieces and len(pieces[-1]) + len(payload) <= _FRAGMENT_LEN_MAX:
             pieces[-1] += payload  # crumbs would cost a block of the heap each
         else:
             pieces.append(payload)

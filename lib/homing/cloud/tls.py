@@ -21,16 +21,18 @@ _CLOCK_YEAR = const(2026)  # a clock before this was never set
 # mbedTLS: SSL_ALLOC_FAILED, X509_ALLOC_FAILED, PK_ALLOC_FAILED.
 _ALLOC_FAILED = (ENOMEM, -0x7F00, -0x2880, -0x3F80)
 # No connection to begin with: ENETUNREACH, ETIMEDOUT, ECONNREFUSED, EHOSTUNREACH, lwIP's own.
-_UNREACHABLE = (101, 110, 111, 113, 116, 118)
+_UNREACHABLE = const((101, 110, 111, 113, 116, 118))
 _CONN_EOF = const(-0x7280)  # mbedTLS: SSL_CONN_EOF
 _PLATFORM_ERRNO_MIN = const(-255)  # more negative ones are mbedTLS's
 
 # A word of mbedTLS's verify result (x509_crt.h), and what we say.
-_REASONS = (
-    ("trusted CA", "unknown authority"),
-    ("expected CN", "other host name"),
-    ("has expired", "expired"),
-    ("in the future", "not valid yet"),
+_REASONS = const(
+    (
+        ("trusted CA", "unknown authority"),
+        ("expected CN", "other host name"),
+        ("has expired", "expired"),
+        ("in the future", "not valid yet"),
+    )
 )
 
 _turn = None  # (event loop's queue, Lock): two handshakes at once do not fit in a C3

@@ -13,7 +13,7 @@ _COMMAND1 = const(2)
 RESPONSE0 = const(1)
 RESPONSE1 = const(3)
 
-_WRONG_PROOF = "wrong proof"
+_WRONG_PROOF = const("wrong proof")
 
 # States: INIT waits for SessionCmd0, CMD1 for SessionCmd1, DONE encrypts.
 INIT = const(0)

@@ -16,7 +16,7 @@ _IDS = {
 }
 ESPRESSIFS = list(_IDS)
 # iOS finds Espressif's endpoints by these parts of a name, and the last match wins.
-_RESERVED = ("scan", "session", "config", "ver")
+_RESERVED = const(("scan", "session", "config", "ver"))
 
 
 def manufacturer_record(customer=1, device_type=0x0080, subtype=1):

@@ -23,10 +23,10 @@ _KEEP_MS = const(3000)
 _UNREAD_MS = const(30000)
 _TICK_MS = const(50)
 
-_ACK = b"ok"
+_ACK = const(b"ok")
 _MAX_EVENTS = const(16)
 _MAX_INTENTS = const(32)  # main may be away for three seconds, in a scan
-_PRECIOUS = ("credentials", "data", "done", "stopped")
+_PRECIOUS = const(("credentials", "data", "done", "stopped"))
 _STALE_MS = const(20000)  # an older list of networks is made anew for a client
 _IDLE_MS = const(120000)  # time to type a proof of possession, not to hold the service
 _TIMEOUT_MS = const(1800000)

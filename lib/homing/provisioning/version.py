@@ -2,8 +2,10 @@
 
 import json
 
+from micropython import const
+
 _VERSION = "netprov-v1.2"
-_COMPACT = (",", ":")
+_COMPACT = const((",", ":"))
 
 
 def version_json(security, extra=None, scan=True):
