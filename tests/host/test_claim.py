@@ -9,9 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import claim_data
 import pytest
-from claim_data import HOST, NODE
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
@@ -24,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from tools.claim import nvs, nvs_csv, source
 from tools.claim.credentials import ClaimError
 from tools.claim.verb import command
+from tools.harness import claim_data
+from tools.harness.claim_data import HOST, NODE
 
 KEYS = {kind: claim_data.key(kind) for kind in ("ec", "rsa")}
 kinds = pytest.mark.parametrize("kind", list(KEYS))

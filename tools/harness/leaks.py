@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from esp_protocomm.proto import wifi_config_pb2
 from esp_protocomm.security1 import Security1
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tools.cloud.server import LocalCloud
 from tools.provision import binding
@@ -38,6 +40,7 @@ LINK = "link id"
 MAPPING = "mapping secret"
 SESSION = "session key"
 TOKEN = "token"
+NODE_KEY = "node key"
 
 _STORED = {
     ("wifi", "password"): WIFI,
@@ -46,6 +49,7 @@ _STORED = {
     ("thethings", "link_id"): LINK,
     ("rainmaker", "secret"): MAPPING,
     ("rainmaker", "token"): TOKEN,
+    ("credentials", "scalar"): NODE_KEY,
 }
 # The lines for the person who holds the board, which may show its proof of possession.
 _BANNER = re.compile(r"  (proof of possession: |QR: \{|link: https://)")
@@ -119,6 +123,7 @@ class Record:
             config.ParseFromString(data)
             if config.HasField("cmd_set_config"):
                 self.secret(config.cmd_set_config.passphrase, WIFI)
+        self.secret(_user_secret(data), MAPPING)
         fragment = binding.CloudBindPayload()
         with contextlib.suppress(DecodeError):
             fragment.ParseFromString(data)
@@ -235,6 +240,40 @@ def _session_keys(security: Security1) -> Iterable[bytes]:
         yield bytes(a ^ b for a, b in zip(shared, mask, strict=True))
 
 
+def key_forms(der: bytes) -> Iterator[bytes]:
+    """What gives a private key away, beside the encodings of forms.py: itself, its secret numbers,
+    and the lines of a PEM file."""
+    yield der
+    key: Any = serialization.load_der_private_key(der, None)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        numbers = [key.private_numbers().private_value]
+    else:
+        secret = key.private_numbers()
+        numbers = [secret.d, secret.p, secret.q]
+    for number in numbers:
+        yield number.to_bytes((number.bit_length() + 7) // 8, "big")
+        yield str(number).encode()
+    plain = serialization.NoEncryption()
+    for form in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL):
+        pem = key.private_bytes(serialization.Encoding.PEM, form, plain)
+        yield from (line for line in pem.splitlines() if not line.startswith(b"-----"))
+
+
+def _user_secret(data: bytes) -> bytes:
+    # Of a request to cloud_user_assoc, which nothing else looks like: field 10 of two texts.
+    message = wifi_config_pb2.CmdGetStatus()  # it has no fields of its own
+    with contextlib.suppress(DecodeError):
+        message.ParseFromString(data)
+        for field in UnknownFieldSet(message):
+            if field.field_number == 10 and isinstance(field.data, bytes):
+                inner = wifi_config_pb2.CmdGetStatus()
+                inner.ParseFromString(field.data)
+                texts = {f.field_number: f.data for f in UnknownFieldSet(inner)}
+                if set(texts) == {1, 2} and all(isinstance(t, bytes) for t in texts.values()):
+                    return bytes(texts[2])
+    return b""
+
+
 # -- watching -----------------------------------------------------------------------------------
 
 _run = Record()
@@ -269,6 +308,9 @@ def _board_closed(board: SimBoard) -> Callable[[], None]:
             for key, value in values.items():
                 if (name, key) in _STORED and isinstance(value, str | bytes):
                     _run.secret(value, _STORED[name, key])
+                if (name, key) == ("credentials", "key") and isinstance(value, bytes):
+                    for secret in key_forms(value):
+                        _run.secret(secret, NODE_KEY)
         _run.board_log(f"board {board.name}", board.log)
 
     return done

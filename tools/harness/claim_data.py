@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from esp_idf_nvs_partition_gen import nvs_partition_gen
+
+from tools.claim.credentials import Credentials, checked
 
 NODE = "Xr3nGdWZ5s8GgTHFf7hB2Y"
 HOST = "a123-ats.iot.us-east-1.amazonaws.com"
@@ -57,6 +58,12 @@ def pem(of: Any) -> bytes:
     return data
 
 
+def credentials(kind: str = "ec", name: str = NODE) -> Credentials:
+    """Of a node with a fresh key."""
+    made = key(kind)
+    return checked(name, HOST, certificate(made, name).public_bytes(Encoding.PEM), pem(made))
+
+
 def folder(where: Path, of: Any, signed: x509.Certificate | None = None, name: str = NODE) -> Path:
     """What `esp-rainmaker-cli claim` leaves, 1.14.1."""
     where.mkdir(parents=True, exist_ok=True)
@@ -79,6 +86,8 @@ def folder(where: Path, of: Any, signed: x509.Certificate | None = None, name: s
 
 def partition(table: Path, version: int = 2, size: str = "0x6000") -> Path:
     """The binary, made by Espressif's own tool as claim.py does it."""
+    from esp_idf_nvs_partition_gen import nvs_partition_gen
+
     nvs_partition_gen.generate(
         SimpleNamespace(
             input=str(table),
