@@ -8,8 +8,10 @@ import re
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tools.cloud.broker import MISSING, find
+from tools.cloud.certs import Authority
 from tools.harness.bench import NODE_ID
-from tools.harness.mosquitto import HOST, Certificates, credentials, program
+from tools.harness.mosquitto import credentials, issue
 from tools.harness.node_bench import (
     CONFIG,
     INIT,
@@ -22,7 +24,7 @@ from tools.harness.node_bench import (
     NodeBench,
 )
 
-pytestmark = pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+pytestmark = pytest.mark.skipif(find() is None, reason=MISSING)
 
 CONFIRMED = {"st": "confirmed", "user": USER}
 REPORT = {"node_id": NODE_ID, "user_id": USER, "secret_key": SECRET}
@@ -304,7 +306,7 @@ def test_wrong_certificate_of_the_broker(kind: str) -> None:
         elif kind == "host":
             node.broker.serve("a124-ats.iot.us-east-1.amazonaws.com")
         else:
-            node.broker.serve(by=Certificates("Some other authority"))
+            node.broker.serve(by=Authority("Some other authority"))
         node.broker.start()
         node.sim.power_on()
         fault(node, said[kind])
@@ -319,11 +321,11 @@ def test_wrong_certificate_of_the_broker(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["stranger", "garbage", "none"])
 def test_wrong_certificate_of_the_node(kind: str) -> None:
     """Of another authority, none that can be read, none at all."""
-    certificates = Certificates("Some other authority")
+    stranger = Authority("Some other authority")
     wrong: dict[str, dict[str, bytes | str | int]] = {
-        "stranger": credentials(*certificates.issue(NODE_ID)),
-        "garbage": {"host": HOST, "cert": b"no certificate", "key": b"no key"},
-        "none": {"host": HOST},
+        "stranger": credentials(*issue(stranger, NODE_ID)),
+        "garbage": {"host": MQTT_HOST, "cert": b"no certificate", "key": b"no key"},
+        "none": {"host": MQTT_HOST},
     }
     said = {
         "stranger": "(tls|cut)",

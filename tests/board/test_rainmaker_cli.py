@@ -20,46 +20,9 @@ from tools.harness.stored import stored
 from tools.sim.scene import USER
 
 AP_PASSWORD = "an access point"
-# A board with a registered key, which answers challenges: a program's own cloud does so here, with
-# the key that the board has.
-SIGNING = """
+SWITCH = """
 import homing
-from homing.cloud.base import Cloud
-from homing.crypto.p256 import sign
 from homing.devices import Switch
-from homing.protocomm.protobuf import BYTES, INT, STR, decode, encode
-from homing.provisioning import version
-from homing.store import Store
-
-PAYLOAD = {1: INT, 2: INT, 10: {1: BYTES}, 11: {1: BYTES, 2: STR}}
-told = version.version_json
-
-
-def version_json(security, extra=None, scan=True):
-    return told(security, dict(extra, rmaker_extra={"ver": "1.0", "cap": ["ch_resp"]}), scan)
-
-
-version.version_json = version_json
-
-
-class Signer(Cloud):
-    name = "signer"
-    state = "none"
-
-    def endpoints(self):
-        return (("ch_resp", self.answer),)
-
-    def answer(self, data):
-        challenge = bytes(decode(PAYLOAD, data)[10][1])
-        key = Store("/nvs").open("credentials").get("scalar")
-        answer = {1: sign(key, challenge), 2: self.identity.get("node_id")}
-        return encode(PAYLOAD, {1: 1, 11: answer})
-
-    def take(self):
-        return False
-
-    async def bind(self):
-        pass
 
 
 def switched(param, value):
@@ -67,7 +30,7 @@ def switched(param, value):
 
 
 lamp = Switch("Lamp", on_write=switched)
-homing.run(devices=[lamp], clouds=[Signer], transports=("softap",))
+homing.run(devices=[lamp], transports=("softap",))
 """
 
 pytestmark = [
@@ -131,7 +94,7 @@ def test_provisions_and_maps(lab: SimBench, tmp_path: Path, security: int) -> No
     assert stored(lab.sim, "rainmaker")["user"] == user
 
 
-@pytest.mark.sim(files={"main.py": SIGNING}, node="ec")
+@pytest.mark.sim(files={"main.py": SWITCH}, node="ec")
 def test_answers_a_challenge_and_is_used(lab: SimBench, tmp_path: Path) -> None:
     cli = the_cli(lab, tmp_path)
     said = provision(lab, cli, None)

@@ -13,10 +13,10 @@ from esp_protocomm.security1 import Security1
 from esp_protocomm.session import establish_session
 from esp_protocomm.wifi import WifiState, provision_wifi
 
+from tools.cloud.broker import MISSING, find
 from tools.cloud.certs import Authority
 from tools.harness.bench import POP, SimBench
 from tools.harness.http_phone import HttpTransport
-from tools.harness.mosquitto import program
 from tools.harness.node_bench import PARAMS, NodeBench
 from tools.harness.owner import Owner, link_id_of
 from tools.provision.schemes import Security2
@@ -85,7 +85,7 @@ def test_endpoint_of_ones_own() -> None:
         bench.board.wait_text("lamp: warm white")
 
 
-@pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+@pytest.mark.skipif(find() is None, reason=MISSING)
 def test_a_lamp_in_the_app() -> None:
     with NodeBench(block("homing.devices")) as node:
         for power in (True, False):

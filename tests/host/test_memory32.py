@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tools.bench import memory, probe
+from tools.cloud.broker import MISSING, find
 from tools.harness.bench import SimBench
-from tools.harness.mosquitto import program
 from tools.native import build, counts
 from tools.sim import memory32
 
@@ -102,7 +102,7 @@ def test_both_radios_where_they_do_not_fit_are_refused(command: list[str]) -> No
         assert not lab.sim.soft_ap.on and "ble" not in lab.sim.radios
 
 
-@pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+@pytest.mark.skipif(find() is None, reason=MISSING)
 @pytest.mark.parametrize("fresh", [True, False], ids=["provisioned", "rebooted"])
 def test_node_over_mqtt_on_100_kb(command: list[str], measured: memory.Memory, fresh: bool) -> None:
     """RainMaker alone, with node credentials and a lamp: online, configuration, mapping, a write.
@@ -114,7 +114,7 @@ def test_node_over_mqtt_on_100_kb(command: list[str], measured: memory.Memory, f
         assert ("restarting, online comes next" in node.board.log) == fresh
 
 
-@pytest.mark.skipif(program() is None, reason="needs mosquitto: make test-system")
+@pytest.mark.skipif(find() is None, reason=MISSING)
 def test_heap_of_a_node_over_mqtt(command: list[str], measured: memory.Memory) -> None:
     with memory.node(command, memory.ROOMY, provisioned=True, transform=probe.memory) as node:
         memory.node_job(node, False)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MQTT_HOST = "a123-ats.iot.us-east-1.amazonaws.com"  # of the form that the real ones have
@@ -62,8 +62,12 @@ class Broker:
     """One mosquitto on a loopback port, with its files in a directory that goes with it.
 
     ca_pem, server_pem: of the authority, and the server's key and certificate. on_presence is
-    called with (node id, whether it is connected), from a thread of this class.
+    called with (node id, whether it is connected), from a thread of this class. log_types: of
+    mosquitto.conf. lines_kept: of what it says.
     """
+
+    log_types: tuple[str, ...] = ("error", "warning", "notice")
+    lines_kept = 20
 
     def __init__(
         self, ca_pem: bytes, server_pem: bytes, on_presence: Callable[[str, bool], None]
@@ -103,7 +107,7 @@ class Broker:
     def _run(self, program: str, folder: Path) -> bool:
         self._said.clear()
         config = folder / "mosquitto.conf"
-        config.write_text(_config(folder, self.port))
+        config.write_text(_config(folder, self.port, self.log_types))
         self._process = subprocess.Popen(
             # So that it ends with this process, however that ends.
             [sys.executable, "-I", "-S", str(_LAUNCH), "--", program, "-c", str(config)],
@@ -127,7 +131,7 @@ class Broker:
         assert process.stdout is not None
         for line in process.stdout:
             self._said.append(line.strip())
-            del self._said[:-20]
+            del self._said[: -self.lines_kept]
             if (match := _CONNECTED.search(line)) is not None:
                 self._users[match[1]] = match[2]
                 self._on_presence(match[2], True)
@@ -138,6 +142,11 @@ class Broker:
     def directory(self) -> str:
         """Where its files are; "" while it is stopped."""
         return self._directory.name if self._directory else ""
+
+    @property
+    def log(self) -> str:
+        """The last that it has said."""
+        return "\n".join(self._said)
 
     @property
     def running(self) -> bool:
@@ -168,7 +177,7 @@ class Broker:
         self._process = self._reader = None
 
 
-def _config(folder: Path, port: int) -> str:
+def _config(folder: Path, port: int, log_types: Sequence[str]) -> str:
     lines = [
         f"listener {port} {_LOOPBACK}",
         f"cafile {folder / 'ca.pem'}",
@@ -182,7 +191,7 @@ def _config(folder: Path, port: int) -> str:
         "connection_messages true",
         "log_timestamp false",
         "log_dest stderr",  # stdout is buffered
-        *(f"log_type {kind}" for kind in ("error", "warning", "notice")),
+        *(f"log_type {kind}" for kind in log_types),
         "set_tcp_nodelay true",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:

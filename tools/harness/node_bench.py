@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from paho.mqtt import client as paho
 
+from tools.cloud.broker import CLOUD_NAME, MQTT_HOST, MQTT_PORT
+from tools.cloud.certs import Authority
+
 from .bench import NODE_ID, PASSWORD, POP, SSID, SimBench
-from .mosquitto import HOST, PORT, Certificates, Mosquitto, credentials
+from .mosquitto import Key, Mosquitto, credentials, issue
 from .stored import store_file, stored
 
 USER = "user-of-the-test"
@@ -35,16 +41,26 @@ homing.run(devices=[lamp])
 """
 
 
+def _context(authority: Authority) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    context.check_hostname = False  # it knows the broker by its port, not by its name
+    certificate, key = issue(authority, CLOUD_NAME)
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:  # ssl loads keys from files only
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.write(certificate.public_bytes(Encoding.PEM))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
 class Cloud:
     """Sees and sends everything, through paho-mqtt. messages: (topic, payload)."""
 
     def __init__(self, broker: Mosquitto) -> None:
         self.messages: list[tuple[str, bytes]] = []
         self._subscribed = threading.Event()
-        self.client = client = paho.Client(paho.CallbackAPIVersion.VERSION2, "cloud")
-        folder = broker.folder
-        client.tls_set(str(folder / "ca.pem"), str(folder / "cloud.pem"), str(folder / "cloud.key"))
-        client.tls_insecure_set(True)  # it knows the broker by its port, not by its name
+        self.client = client = paho.Client(paho.CallbackAPIVersion.VERSION2, CLOUD_NAME)
+        client.tls_set_context(_context(broker.authority))
         client.reconnect_delay_set(1, 1)
         client.on_connect = lambda *_: client.subscribe([("#", 1), ("$aws/#", 1)])
         client.on_subscribe = lambda *_: self._subscribed.set()
@@ -79,15 +95,15 @@ class NodeBench:
         main: str = MAIN,
         mapping: dict[str, Any] | None = None,
         store: dict[str, dict[str, Any]] | None = None,
-        key: Any = None,
+        key: Key | None = None,
         on: bool = True,
         **options: Any,
     ) -> None:
         self._on = on
-        self.certificates = Certificates()
-        self.broker = Mosquitto(self.certificates)
+        self.authority = Authority()
+        self.broker = Mosquitto(self.authority)
         kind = "ec" if key is None else "rsa"
-        self.issued = self.certificates.issue(NODE_ID, key=key)
+        self.issued = issue(self.authority, NODE_ID, key)
         kept: dict[str, dict[str, Any]] = {
             "identity": {"pop": POP, "node_id": NODE_ID, "node_key": kind},
             "wifi": WIFI,
@@ -97,7 +113,7 @@ class NodeBench:
             kept["rainmaker"] = mapping
         kept |= store or {}
         files: dict[str, Any] = {f"nvs/{name}.dat": store_file(v) for name, v in kept.items() if v}
-        files |= {"main.py": main, f"certs/{HOST}.der": self.certificates.der}
+        files |= {"main.py": main, f"certs/{MQTT_HOST}.der": self.authority.der}
         files |= options.pop("files", {})
         self.lab = SimBench(identity={}, power=False, files=files, **options)
 
@@ -105,7 +121,7 @@ class NodeBench:
         self.broker.start()
         self.cloud = Cloud(self.broker)
         self.lab.__enter__()
-        self.lab.world.route(HOST, PORT, "127.0.0.1", self.broker.port)
+        self.lab.world.route(MQTT_HOST, MQTT_PORT, "127.0.0.1", self.broker.port)
         self.board, self.sim = self.lab.board, self.lab.sim
         if self._on:
             try:
