@@ -8,7 +8,7 @@ import re
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tools.cloud.broker import MISSING, find
+from tools.cloud.broker import MISSING, MQTT_HOST, find
 from tools.cloud.certs import Authority
 from tools.harness.bench import NODE_ID
 from tools.harness.mosquitto import credentials, issue
@@ -357,6 +357,7 @@ def test_mapping_once_across_reboots() -> None:
             node.board.skip_to_now()
             assert node.kept() == PENDING | {"reset": 1}
         node.broker.start()
+        node.cloud.back()
         for _ in range(3):
             node.on()
             node.sim.power_off()

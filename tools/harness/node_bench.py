@@ -64,10 +64,15 @@ class Cloud:
         client.reconnect_delay_set(1, 1)
         client.on_connect = lambda *_: client.subscribe([("#", 1), ("$aws/#", 1)])
         client.on_subscribe = lambda *_: self._subscribed.set()
+        client.on_disconnect = lambda *_: self._subscribed.clear()
         client.on_message = lambda _c, _u, m: self.messages.append((m.topic, m.payload))
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
-        assert self._subscribed.wait(10)
+        self.back()
+
+    def back(self) -> None:
+        """Wait until it hears what is published, for the first time or again."""
+        assert self._subscribed.wait(30)
 
     def close(self) -> None:
         self.client.disconnect()
