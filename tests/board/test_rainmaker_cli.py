@@ -62,7 +62,7 @@ WIFI = ("provision", "--transport", "softap", "--no-retry")
 def scheme(security: int) -> Any:
     files = main_py(softap_password=AP_PASSWORD, security=security)
     # With an RSA key it is mapped in the classic way.
-    marks = [pytest.mark.sim(files=files, node="rsa")]
+    marks = [pytest.mark.sim(files=files, node="rsa", native=security == 2)]
     if security == 0:
         marks.append(pytest.mark.soak)  # each takes the half minute that this client takes
     return pytest.param(security, marks=marks, id=f"security{security}")
