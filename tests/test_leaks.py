@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tools.harness import leaks
+from tools.claim.board import write
+from tools.harness import claim_data, leaks
 from tools.harness.bench import PASSWORD, POP, SimBench
 from tools.harness.board import GAP
 from tools.harness.dialogue import Dialogue
@@ -19,6 +20,8 @@ from tools.harness.owner import Owner, bind, link_id_of
 pytestmark = pytest.mark.last
 
 MAPPING_SECRET = "mapping/secret+of=the&leak-test"
+USER_SECRET = "user-secret-of-the-leak-test"
+NODE_MAIN = "print('main')\nimport homing\nhoming.run()\n"
 WRONG = "wrong horse, wrong battery"
 BANNER = (
     '@state {"state": "unprovisioned", "name": "PROV_1"}\n'
@@ -32,6 +35,30 @@ def life() -> None:
     """One life of a board with every kind of secret in it, for a process that ran little else."""
     with SimBench() as lab:
         _live(lab)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> None:
+    """Two more, with the credentials of nodes, written as a person writes them."""
+    for kind in ("ec", "rsa"):
+        found = claim_data.credentials(kind)
+        with SimBench(identity={"pop": POP}, files={"main.py": NODE_MAIN}) as lab:
+            lab.board.wait_text("main")
+            lab.board.close()
+            lab.real_time()
+            write(lab.sim.port, found)
+            lab.board.open()
+            lab.board.wait_state("advertising")
+            lab.talk(_associate_ec if kind == "ec" else _associate_rsa, POP)
+
+
+async def _associate_ec(d: Dialogue) -> None:
+    assert await d.ask("ch_resp", b"\x52\x05\x0a\x03abc")
+
+
+async def _associate_rsa(d: Dialogue) -> None:
+    texts = b"\x0a\x03u-1\x12" + bytes([len(USER_SECRET)]) + USER_SECRET.encode()
+    assert await d.ask("cloud_user_assoc", b"\x52" + bytes([len(texts)]) + texts)
 
 
 def _live(lab: SimBench) -> None:
@@ -146,17 +173,38 @@ def test_a_board_that_tells_is_found_out(simulator: None) -> None:
     assert {leaks.SESSION, leaks.POP, leaks.CLOUD} <= record.kinds()
 
 
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_a_private_key_is_found_in_every_form(kind: str) -> None:
+    found = claim_data.credentials(kind)
+    record = leaks.Record()
+    for secret in leaks.key_forms(found.key_der):
+        record.secret(secret, leaks.NODE_KEY)
+    record.text("test", found.certificate_der.hex())
+    assert record.search() == []  # that is public
+    number = found.key.private_numbers()
+    secret = getattr(number, "private_value", None) or number.d  # type: ignore[union-attr]
+    for text in (
+        *claim_data.pem(found.key).decode().splitlines()[1:-1],
+        *(found.key_der.hex(), base64.b64encode(found.key_der).decode()),
+        *(f"{secret:x}", str(secret), repr(found.fields()["key"])),
+    ):
+        record.lines.clear()
+        record.text("test", f"before {text} after")
+        assert {f.what for f in record.search()} == {leaks.NODE_KEY}, text
+
+
 # -- the whole run ---------------------------------------------------------------------------
 
 
-def test_the_record_is_not_empty(simulator: None, life: None) -> None:
+def test_the_record_is_not_empty(simulator: None, life: None, nodes: None) -> None:
     record = leaks.run()
     record.finish()
     assert record.sources >= {"board", "serial", "cloud", "test"}
     assert record.kinds() >= {
         *(leaks.POP, leaks.WIFI, leaks.CLOUD, leaks.LINK),
-        *(leaks.MAPPING, leaks.SESSION, leaks.TOKEN),
+        *(leaks.MAPPING, leaks.SESSION, leaks.TOKEN, leaks.NODE_KEY),
     }
+    assert USER_SECRET.encode() in record.secrets
     assert WRONG.encode() in record.secrets
     assert any("joining" in line for line in record.lines)
     assert any("/v1/user/nodes/mapping" in line for line in record.lines)

@@ -1,6 +1,6 @@
 # What makes a board a node of RainMaker's: certificate, key and host for MQTT, written by the host
-# tool. In a namespace of their own, which is read only to sign and to connect; whether they are
-# there, and the kind of key, stands in the identity.
+# tool, which alone loads this module. In a namespace of their own, read only to sign and to
+# connect; whether they are there, and the kind of key, stands in the identity.
 #
 #     host    str    MQTT host            cert    bytes  certificate, DER
 #     port    int    if not 8883          key     bytes  private key, DER: SEC 1, PKCS #1 or PKCS #8
@@ -17,11 +17,6 @@ _DER_LEN_MAX = const(4096)
 _SCALAR_LEN = const(32)
 _P256 = b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"  # OBJECT IDENTIFIER prime256v1
 _RSA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"  # OBJECT IDENTIFIER rsaEncryption
-
-
-def read():
-    """The namespace, read anew each time: nobody keeps 2 KB that are needed twice in a life."""
-    return Store().open("credentials")
 
 
 def write(**fields):

@@ -11,6 +11,7 @@ _THRESHOLD_LEN = const(2048)
 
 # What has done its part before BLE is switched on.
 _START = (
+    "homing.cloud.association",
     "homing.crypto.verifier",
     "homing.identity",
     "homing.protocomm.schemes",

@@ -57,8 +57,11 @@ def begin(
 
         node.security, kernels, fits = begin(security)
     node.slow_security2 = slow_security2
-    if node.store.open("identity").get("node_key") == "ec":
-        kernels += ("p256",)
+    node_key = node.store.open("identity").get("node_key")
+    if node_key:
+        from .cloud.association import begin
+
+        kernels += begin(node_key)
     if not node.wifi.get("ssid"):
         from .native_trial import admit
 
@@ -95,9 +98,9 @@ def _clouds(node, link_id, persist_token):
 
         options = {"allowed": allowed, "persist_token": persist_token}
         if node.identity.get("node_key"):
-            from .credentials import read
+            from .store import Store
 
-            options["credentials"] = read
+            options["credentials"] = Store  # one of its own: the node's would keep what it has read
         else:
             log.say("no RainMaker node credentials: homing identity credentials, on your computer")
             options["associate"] = "softap" in node.transports

@@ -29,6 +29,7 @@ LIMITS = {  # bytes of the product in use after a collection
 }
 LIMITS_2 = {"advertising": 130_000, "scan": 128_000, "join": 128_000, "online": 82_000}
 NODE_LIMIT = 84_000  # the same of a node over MQTT, which began online
+LIMIT_NODE = 95_000  # of a node that signs, in the same way
 NATIVE = """
 import deep
 from micropython import stack_use
@@ -175,6 +176,21 @@ def test_security_2(command: list[str]) -> None:
     build.kernel("mod3072").OPERATIONS[0].measure(machine)
     limit = memory.HANDLER_STACK_LEN - memory.STACK_MARGIN_LEN
     assert 1000 < deepest * memory.RV32_STACK_FACTOR + machine.deepest < limit
+
+
+def test_signature_of_a_node(command: list[str], measured: memory.Memory) -> None:
+    """ch_resp in the handler, without native code: its depth, and the heap of a node that signs."""
+    log = memory.signing(command, probe.depth)
+    deepest = max(int(length) for length in re.findall(r"@deep (\d+)", log))
+    limit = memory.HANDLER_STACK_LEN - memory.STACK_MARGIN_LEN
+    assert 1000 < deepest * memory.RV32_STACK_FACTOR < limit
+    found = re.findall(r"@mem (\S+) (\d+)", memory.signing(command, probe.memory))
+    peak = {phase: int(length) - measured.shims for phase, length in found}
+    print("a node that signs:", peak, "stack", deepest)
+    assert 0.5 * LIMIT_NODE < max(peak.values()) < LIMIT_NODE
+    heap = f"{memory.BUDGET_LEN // 1024 + measured.shims // 1024}K"
+    log = memory.signing(command, lambda _path, text: text, heap)
+    assert "MemoryError" not in log.partition('"state": "online"')[0]
 
 
 def test_cost_of_a_request(command: list[str]) -> None:

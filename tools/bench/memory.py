@@ -15,6 +15,8 @@ from typing import Any
 
 from esp_protocomm.security1 import Security1
 
+from tools.claim.board import store_files
+from tools.harness import claim_data
 from tools.harness.bench import NODE_ID, POP, THING_TOKEN, SimBench
 from tools.harness.dialogue import Dialogue
 from tools.harness.http_phone import HttpDialogue
@@ -27,6 +29,7 @@ from tools.sim.world import World
 from . import probe
 
 Ways = tuple[str, ...]
+Transform = Callable[[str, str], str]
 
 # RV32 against i386, for the same depth of calls: a frame keeps up to 13 registers instead of 4, but
 # arguments travel in registers. An assumption, on the safe side; nothing here ran on a chip.
@@ -39,6 +42,7 @@ BUDGET_LEN = 100 * 1024  # GC heap of the product
 ROOMY = "400K"
 _STEP_KB = 2
 _SCAN_START = bytes.fromhex("5206080118052078")
+_CHALLENGE = b"\x52\x52\x0a\x50" + b"challenge-" * 8
 _MAPPING = "mapping-secret-of-the-bench"
 _MAIN = "import homing\nhoming.run(transports=%r, security=%d)\n"
 # Ways in that are measured; the last of each is the one that the phone takes.
@@ -246,6 +250,28 @@ def depth(
     with SimBench(**options(command, ROOMY, **more)) as lab:
         main_job(lab, security=security)
         return max(int(length) for length in re.findall(r"@deep (\d+)", lab.board.log))
+
+
+def signing(command: list[str], transform: Transform, heap: str = ROOMY) -> str:
+    """What a node with an EC key says, transformed, while it signs and gets online over BLE."""
+
+    def older(path: str, text: str) -> str:
+        return transform(path, memory32.older(path, text) or text)
+
+    files: dict[str, str | bytes | None] = {"main.py": _MAIN % (BLE, 1), "lib/deep.py": probe.DEEP}
+    files |= store_files(claim_data.credentials(), {"pop": POP})
+
+    async def work(d: Dialogue) -> None:
+        await d.ask("prov-scan", _SCAN_START)
+        await d.ask("ch_resp", _CHALLENGE)
+        await d.provision(lab.ssid, lab.password)
+
+    made: dict[str, Any] = {"interpreter": command, "heap": heap, "charge": False}
+    with SimBench(identity={}, files=files, transform=older, **made) as lab:
+        lab.board.wait_state("advertising")
+        lab.talk(work, POP)
+        lab.board.wait_state("online")
+        return lab.board.log
 
 
 def works(

@@ -256,6 +256,7 @@ def key_forms(der: bytes) -> Iterator[bytes]:
     for number in numbers:
         yield number.to_bytes((number.bit_length() + 7) // 8, "big")
         yield str(number).encode()
+        yield f"{number:x}".encode()
     plain = serialization.NoEncryption()
     for form in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL):
         pem = key.private_bytes(serialization.Encoding.PEM, form, plain)

@@ -1,8 +1,31 @@
-# What an association that came over the provisioning session changes in the store of RainMaker:
-# see rainmaker.py for the keys. Loaded when there is one.
+# How a user comes to a node over the provisioning session, and what that changes in the store: see
+# rainmaker.py for the keys. Loaded by boards with node credentials, or when there is a user.
+#
+# Functions have names that are in use anyway: each new one costs boards without credentials, too.
 
 
-def keep(ns, user, secret, node_key):
+def begin(node_key):
+    """Names of the native code that a node with that kind of key wants."""
+    return ("p256",) if node_key == "ec" else ()
+
+
+def endpoints(cloud):
+    """What a node with credentials offers: ch_resp if it has an EC key whose scalar may be used,
+    otherwise cloud_user_assoc. Never both: clients would take the former."""
+    node_id = cloud.identity.get("node_id")
+    if cloud.identity.get("node_key") == "ec":
+        scalar = cloud.credentials().open("credentials").get("scalar")
+        if scalar:
+            from .chal_resp import CAPS, NAME, ChalResp
+
+            cloud.caps = CAPS
+            return ((NAME, ChalResp(node_id, scalar, cloud._assoc.append)),)
+    from .user_assoc import UserAssoc
+
+    return (("cloud_user_assoc", UserAssoc(node_id, cloud._assoc.append)),)
+
+
+def take(ns, user, secret, node_key):
     """user, secret: of cloud_user_assoc; None, None: a signature was given (ch_resp).
 
     node_key: "ec", "rsa", or None on a board that cannot report. ns is changed, not committed.
@@ -17,13 +40,13 @@ def keep(ns, user, secret, node_key):
         ns.set("st", "signed")
         return
     if node_key:
-        replaces(ns, user)
+        reset(ns, user)
     ns.set("st", "pending" if node_key else "unreported")
     ns.set("user", user)
     ns.set("secret", secret)
 
 
-def replaces(ns, user):
+def reset(ns, user):
     """Have the report say `reset` if anybody else may be mapped to this node. A `reset` that is due
     stays: it was for a former owner, of whom the cloud has not heard yet."""
     former = ns.get("user")

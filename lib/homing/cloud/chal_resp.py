@@ -12,6 +12,7 @@ from ..protocomm.errors import Refused
 from ..protocomm.protobuf import BYTES, INT, STR, decode, encode
 
 NAME = "ch_resp"
+CAPS = {"rmaker_extra": {"ver": "1.0", "cap": [NAME]}}
 
 _CMD_SIGN = const(0)
 _RESP_SIGN = const(1)
@@ -24,10 +25,7 @@ _PAYLOAD = {
     2: INT,  # status
     10: {1: BYTES},  # cmdCR: challenge
     11: {1: BYTES, 2: STR},  # respCR: signature, node_id
-    12: {},  # cmdGetNodeID, which upstream has not made either
-    13: {1: STR},
-    14: {},  # cmdDisable
-    15: {},
+    # 12 to 15: cmdGetNodeID, which upstream has not made either, cmdDisable, and their answers.
 }
 
 _disabled: list = []  # not empty: until the next boot, whatever service is begun anew
@@ -56,14 +54,3 @@ class ChalResp:
         signature = p256.sign(self._scalar, challenge)
         self._signed((None, None))
         return encode(_PAYLOAD, {1: _RESP_SIGN, 11: {1: signature, 2: self._node_id}})
-
-
-def offer(cloud, scalar):
-    """(name, handler) for that cloud, whose proto-ver sections now say so; None without a usable
-    scalar. Called by main: the handler must not have to read it."""
-    try:
-        p256._scalar(scalar or b"")
-    except ValueError:
-        return None
-    cloud.caps = {"rmaker_extra": {"ver": "1.0", "cap": [NAME]}}
-    return NAME, ChalResp(cloud.identity.get("node_id"), scalar, cloud._assoc.append)

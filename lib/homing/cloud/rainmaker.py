@@ -54,7 +54,8 @@ class RainMaker(Cloud):
         """allowed: False refuses cloud_bind, for boards without a proof of possession.
         persist_token: keep the access token in flash, readable by whoever holds the board.
         associate: offer cloud_user_assoc without node credentials too, for esp-rainmaker-cli, which
-        over HTTP does not go on without. credentials: () → the node's, a namespace."""
+        over HTTP does not go on without. credentials: makes a Store;
+        the node's are in its namespace "credentials"."""
         super().__init__(ns, identity, report, http)
         self._allowed = allowed
         self._persist = persist_token
@@ -62,7 +63,7 @@ class RainMaker(Cloud):
         # From the handler: (op, secret, user, token in pieces); the last one wins.
         self._held: deque = deque((), 1)
         self._associate = associate
-        self._credentials = credentials
+        self.credentials = credentials
         self._assoc: deque = deque((), 1)  # (user id, secret) from the handler; None, None: signed
         self._token = None  # bytes in pieces: no hole of the heap may have room for the whole
 
@@ -83,14 +84,11 @@ class RainMaker(Cloud):
         if not node_id:
             return ()
         bind = (("cloud_bind", Fragments(self._hold, self._allowed)),)
-        node_key = self.identity.get("node_key")
-        if node_key == "ec" and self._credentials:
-            from .chal_resp import offer
+        if self.identity.get("node_key"):
+            from .association import endpoints
 
-            offered = offer(self, self._credentials().get("scalar"))
-            if offered:
-                return bind + (offered,)
-        if not (node_key or self._associate):
+            return bind + endpoints(self)
+        if not self._associate:
             return bind
         from .user_assoc import UserAssoc
 
@@ -123,20 +121,20 @@ class RainMaker(Cloud):
         ns = self.ns
         associated = self._assoc
         if associated:
-            from .association import keep
+            from .association import take
 
             self._token = None
             user, secret = associated.popleft()
-            keep(ns, user, secret, self.identity.get("node_key"))
+            take(ns, user, secret, self.identity.get("node_key"))
             associated = True
         try:
             op, secret, user, self._token = self._held.popleft()
         except IndexError:
             return bool(associated)
         if op == "add" and self.identity.get("node_key"):
-            from .association import replaces
+            from .association import reset
 
-            replaces(ns, user)
+            reset(ns, user)
         state = ns.get("st")
         same = ns.get("op") == op and ns.get("secret") == secret and ns.get("user", "") == user
         if not (same and (state in OPEN or state == EXPIRED)):
