@@ -29,7 +29,7 @@ LIMITS = {  # bytes of the product in use after a collection
 }
 LIMITS_2 = {"advertising": 130_000, "scan": 128_000, "join": 128_000, "online": 82_000}
 NODE_LIMIT = 84_000  # the same of a node over MQTT, which began online
-LIMIT_NODE = 95_000  # of a node that signs, in the same way
+SIGNING_LIMIT = 95_000  # and of one that signs, while it is provisioned
 NATIVE = """
 import deep
 from micropython import stack_use
@@ -187,7 +187,7 @@ def test_signature_of_a_node(command: list[str], measured: memory.Memory) -> Non
     found = re.findall(r"@mem (\S+) (\d+)", memory.signing(command, probe.memory))
     peak = {phase: int(length) - measured.shims for phase, length in found}
     print("a node that signs:", peak, "stack", deepest)
-    assert 0.5 * LIMIT_NODE < max(peak.values()) < LIMIT_NODE
+    assert 0.5 * SIGNING_LIMIT < max(peak.values()) < SIGNING_LIMIT
     heap = f"{memory.BUDGET_LEN // 1024 + measured.shims // 1024}K"
     log = memory.signing(command, lambda _path, text: text, heap)
     assert "MemoryError" not in log.partition('"state": "online"')[0]

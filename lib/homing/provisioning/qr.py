@@ -2,11 +2,9 @@
 
 import json
 
-from micropython import const
-
 # Espressif's page for any device, and the one of its RainMaker.
 _LINK = "https://espressif.github.io/esp-jumpstart/qrcode.html?data="
-_RAINMAKER_LINK = const("https://rainmaker.espressif.com/qrcode.html?data=")
+_RAINMAKER_LINK = "https://rainmaker.espressif.com/qrcode.html?data="
 
 
 def payload(name, pop, transport="ble", security=1, username="wifiprov", password=None):
