@@ -190,7 +190,7 @@ def tell(story: Story) -> None:
     with Scene(_SPEED) as scene:
         try:
             files = {"main.py": _MAIN}
-            sim = scene.new_board("demo", cloud=True, node="ec", files=files, heap=_HEAP)
+            sim = scene.new_board("demo", cloud=True, node="rsa", files=files, heap=_HEAP)
         except BrokerError as error:
             story.fail(str(error))
             sys.exit(1)

@@ -111,7 +111,9 @@ class Service(Device):
     service = True
 
 
-def _of(name):
+def of(name):
+    """A property that stands for the value of the parameter of that name."""
+
     def get(self):
         return self[name].value
 
@@ -121,12 +123,9 @@ def _of(name):
     return property(get, set_)
 
 
-def _power(value):
+def power_param(value):
+    """The parameter of a device that is on or off."""
     return Param("Power", value, "esp.param.power", ui="esp.ui.toggle")
-
-
-def _slider(name, value, low, high, type=None, ui="esp.ui.slider"):
-    return Param(name, value, type or "esp.param." + name.lower(), ui=ui, bounds=(low, high, 1))
 
 
 class Switch(Device):
@@ -135,64 +134,14 @@ class Switch(Device):
     def __init__(self, name="Switch", on_write=None, power=False, params=()):
         """params: more parameters than the standard ones, as for the others."""
         super().__init__(
-            name, "esp.device.switch", [_power(power)] + list(params), on_write, "Power"
+            name, "esp.device.switch", [power_param(power)] + list(params), on_write, "Power"
         )
 
-    power = _of("Power")
+    power = of("Power")
 
 
-class Light(Device):
-    """A light: .power, and .brightness (0 to 100), .hue (0 to 360) and .saturation (0 to 100) for
-    those that are given a value."""
+def __getattr__(name):
+    # Most boards have a switch; what the others are is loaded for those who name it.
+    from . import device_kinds
 
-    def __init__(
-        self, name="Light", on_write=None, power=True, brightness=None, hue=None, saturation=None,
-        params=(),
-    ):  # fmt: skip
-        own = [_power(power)]
-        if brightness is not None:
-            own.append(_slider("Brightness", brightness, 0, 100))
-        if hue is not None:
-            own.append(_slider("Hue", hue, 0, 360, ui="esp.ui.hue-slider"))
-        if saturation is not None:
-            own.append(_slider("Saturation", saturation, 0, 100))
-        super().__init__(name, "esp.device.lightbulb", own + list(params), on_write, "Power")
-
-    power = _of("Power")
-    brightness = _of("Brightness")
-    hue = _of("Hue")
-    saturation = _of("Saturation")
-
-
-Lightbulb = Light
-
-
-class Fan(Device):
-    """A fan: .power, and .speed (0 to 5) if it is given one."""
-
-    def __init__(self, name="Fan", on_write=None, power=False, speed=None, params=()):
-        own = [_power(power)]
-        if speed is not None:
-            own.append(_slider("Speed", speed, 0, 5))
-        super().__init__(name, "esp.device.fan", own + list(params), on_write, "Power")
-
-    power = _of("Power")
-    speed = _of("Speed")
-
-
-class TemperatureSensor(Device):
-    """A thermometer: .temperature, in degrees Celsius, which the cloud only reads."""
-
-    def __init__(self, name="Temperature Sensor", temperature=0.0, params=()):
-        own = Param(
-            "Temperature",
-            float(temperature),
-            "esp.param.temperature",
-            (READ,),
-            "esp.ui.text",
-        )
-        super().__init__(
-            name, "esp.device.temperature-sensor", [own] + list(params), None, "Temperature"
-        )
-
-    temperature = _of("Temperature")
+    return getattr(device_kinds, name)

@@ -57,14 +57,14 @@ def begin(
 
         node.security, kernels, fits = begin(security)
     node.slow_security2 = slow_security2
-    node_key = node.store.open("identity").get("node_key")
-    if node_key:
-        from .cloud.association import begin
-
-        kernels += begin(node_key)
     if not node.wifi.get("ssid"):
         from .native_trial import admit
 
+        node_key = node.store.open("identity").get("node_key")
+        if node_key:
+            from .cloud.association import begin
+
+            kernels += begin(node_key)
         admit(*kernels)  # before radios take the memory that code needs
     node.station = Station()
     node.station.on()  # before the first secret is drawn: only now is os.urandom random

@@ -291,7 +291,7 @@ def test_the_simulators_aioble_never_reaches_a_chip(world: World) -> None:
 
 def test_no_room(world: World) -> None:
     board = started(world, {"big.bin": bytes(1_500_000), "lib/homing/clock.py": CLOCK + "\n_X = 1"})
-    big = {**WANTED, "lib/homing/ca.bin": os.urandom(200_000)}
+    big = {**WANTED, "lib/homing/ca.bin": os.urandom(300_000)}
     before, ops, start = own(board), board.flash_ops, len(board.log)
     with pytest.raises(DeployError, match="not enough room on the board: .* KB needed"):
         job.deploy(board.port, big)

@@ -33,6 +33,7 @@ OPTIONAL = (
     # Only a board that is associated over the session; with node credentials.
     *(f"cloud/{name}" for name in ("association", "chal_resp", "user_assoc")),
     "credentials",
+    "device_kinds",
     "devices",
     "held",
     "model",
