@@ -290,8 +290,8 @@ def test_the_simulators_aioble_never_reaches_a_chip(world: World) -> None:
 
 
 def test_no_room(world: World) -> None:
-    board = started(world, {"big.bin": bytes(1_500_000), "lib/homing/clock.py": CLOCK + "\n_X = 1"})
-    big = {**WANTED, "lib/homing/ca.bin": os.urandom(300_000)}
+    board = started(world, {"big.bin": bytes(1_400_000), "lib/homing/clock.py": CLOCK + "\n_X = 1"})
+    big = {**WANTED, "lib/homing/ca.bin": os.urandom(200_000)}
     before, ops, start = own(board), board.flash_ops, len(board.log)
     with pytest.raises(DeployError, match="not enough room on the board: .* KB needed"):
         job.deploy(board.port, big)
@@ -301,7 +301,7 @@ def test_no_room(world: World) -> None:
 
 def test_full_while_writing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan.Plan, "blocks", property(lambda _plan: 0))
-    board = started(world, {"big.bin": bytes(1_500_000), "lib/homing/clock.py": CLOCK + "\n_X = 1"})
+    board = started(world, {"big.bin": bytes(1_400_000), "lib/homing/clock.py": CLOCK + "\n_X = 1"})
     before, start = own(board), len(board.log)
     with pytest.raises(DeployError, match="file system is full; nothing was changed"):
         job.deploy(board.port, {**WANTED, "lib/homing/ca.bin": os.urandom(400_000)})

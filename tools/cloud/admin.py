@@ -120,7 +120,7 @@ class Admin:
             "node.info": made.node_id,
             "node.crt": made.certificate_pem.decode(),
             "node.key": made.key_pem.decode(),  # as with a thing's token: its maker asked for it
-            "endpoint.info": made.mqtt_host,
+            "endpoint.info": made.host,
             "mqtt_port": self._cloud.mqtt.port,
         }
 

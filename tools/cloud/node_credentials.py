@@ -6,14 +6,14 @@ and contents: rmaker_tools/rmaker_claim/claim.py of esp-rainmaker-cli 1.14.1.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Literal
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tools.claim.credentials import MQTT_PORT, Credentials
 
 from .certs import Authority
 
@@ -22,46 +22,18 @@ _RSA_BITS = 2048
 _NODE_ID_LEN_MAX = 64  # of a certificate's common name, and of a board's identity
 
 
-@dataclasses.dataclass(frozen=True)
-class NodeCredentials:
+class NodeCredentials(Credentials):
     """One node's. The private key is nowhere else: the cloud keeps the certificate only."""
-
-    node_id: str
-    mqtt_host: str
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = dataclasses.field(repr=False)
-
-    @property
-    def kind(self) -> KeyKind:
-        return "rsa" if isinstance(self.key, rsa.RSAPrivateKey) else "ec"
 
     @property
     def certificate_pem(self) -> bytes:
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
-    def certificate_der(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.DER)
-
-    @property
     def key_pem(self) -> bytes:
         """As claiming writes it: PKCS#8 for EC, PKCS#1 for RSA."""
         form = PrivateFormat.PKCS8 if self.kind == "ec" else PrivateFormat.TraditionalOpenSSL
         return self.key.private_bytes(Encoding.PEM, form, NoEncryption())
-
-    @property
-    def key_der(self) -> bytes:
-        """SEC1 for EC, PKCS#1 for RSA: what mbedTLS and MicroPython read."""
-        return self.key.private_bytes(
-            Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()
-        )
-
-    @property
-    def scalar(self) -> bytes | None:
-        """The private scalar of an EC key, 32 bytes."""
-        if isinstance(self.key, ec.EllipticCurvePrivateKey):
-            return self.key.private_numbers().private_value.to_bytes(32, "big")
-        return None
 
     def save(self, folder: Path) -> None:
         """Write the folder: node.info, node.crt, node.key, endpoint.info and the table of them that
@@ -71,7 +43,7 @@ class NodeCredentials:
             "node.info": self.node_id.encode(),
             "node.crt": self.certificate_pem,
             "node.key": self.key_pem,
-            "endpoint.info": self.mqtt_host.encode(),
+            "endpoint.info": self.host.encode(),
         }
         where = f"{folder.absolute()}{os.sep}"
         lines = ["key,type,encoding,value", "rmaker_creds,namespace,,"]
@@ -117,4 +89,4 @@ def issue(
     else:
         raise ValueError("a node's key is ec or rsa")
     certificate = authority.client_certificate(node_id, key.public_key(), expired=expired)
-    return NodeCredentials(node_id, mqtt_host, certificate, key)
+    return NodeCredentials(node_id, mqtt_host, MQTT_PORT, certificate, key)

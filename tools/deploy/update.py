@@ -35,7 +35,9 @@ def apply(link: Link, plan: Plan, progress: Callable[[int], None]) -> None:
 
     After LinkLost the board has the old program or the new one.
     """
-    free = link.value("os.statvfs('/')[0] * os.statvfs('/')[3]")
+    # A full littlefs may count more blocks in use than there are (lfs_fs_size), and so fewer than 0
+    # as free, without a sign.
+    free = link.value("(lambda s: s[0] * s[3] if s[3] <= s[2] else 0)(os.statvfs('/'))")
     if plan.blocks * 4096 > free:
         raise DeployError(
             f"not enough room on the board: {plan.blocks * 4} KB needed, {free // 1024} KB free; "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from tools.claim.board import store_files
 from tools.cloud.broker import MQTT_HOST, MQTT_PORT
 from tools.cloud.node_credentials import KeyKind
 from tools.cloud.server import LocalCloud
 from tools.identity import file as identity_file
 
 from .board import SimBoard
-from .node_files import node_files
 from .node_reports import NodeReports
 from .phone import Phone
 from .world import World
@@ -83,7 +83,8 @@ class Scene:
             self.start_mqtt()
             fields = {k: v for k, v in (identity or {}).items() if v is not None}
             made = self.cloud.new_node(str(fields.get("node_id", f"node-{name}")), node)
-            files.update(node_files(made, self.cloud.ca_der, fields))
+            files |= store_files(made, fields)
+            files[f"certs/{made.host}.der"] = self.cloud.ca_der
         elif identity:
             files["nvs/identity.dat"] = identity_file(identity)
         return self.world.new_board(name, files, **options)
