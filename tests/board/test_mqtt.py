@@ -256,6 +256,33 @@ homing.run(app, devices=[lamp])
         assert node.board.log.count('"fault"') <= 3
 
 
+def test_duplicates_and_what_comes_in_another_order() -> None:
+    """The last that has come counts, however often; each report is what the board has then."""
+    with NodeBench() as node:
+        for value in (True, True, False, True, False, False):
+            node.cloud.write({"Lamp": {"Power": value}})
+        node.cloud.write({"Lamp": {"Power": False, "Name": "Attic"}}, qos=0)
+        node.until(lambda: any("Name" in told["Lamp"] for told in node.cloud.of(PARAMS)))
+        now: dict[str, object] = {}
+        for told in node.cloud.of(PARAMS):
+            now |= told["Lamp"]
+        assert now == {"Power": False, "Name": "Attic"}
+        assert '"fault"' not in node.board.log
+
+
+def test_no_connection_before_the_clock_is_set() -> None:
+    with NodeBench(on=False, mapping=PENDING) as node:
+        node.lab.world.ntp.up = False
+        node.sim.power_on()
+        node.board.wait_text("clock not set: no time server answers")
+        node.lab.world.advance(seconds=60)
+        assert not node.cloud.messages and node.kept() == PENDING
+        node.lab.world.ntp.up = True
+        node.lab.world.advance(seconds=30)
+        node.connected()
+        assert node.cloud.of(MAPPING) == [REPORT]
+
+
 def test_silent_network_is_noticed() -> None:
     """Keep-alive: nothing is broken, nothing comes either."""
     with NodeBench() as node:

@@ -1,6 +1,6 @@
 # ESP RainMaker, user-node mapping by the board: PUT with the user's access token, then polling the
 # request until the cloud has confirmed it. The cloud does so when the node has reported the same
-# secret itself (over MQTT, which this package does not do yet).
+# secret itself, over MQTT (rainmaker_mqtt.py), for which it needs a node's credentials.
 #
 # Stored: "st" (state), and until it is decided "op", "secret", "user", "req" (the cloud's request
 # id); "token" only with persist_token. After confirmation "user" alone stays beside "st". Written

@@ -114,8 +114,11 @@ class _Session:
             self._cloud._said = None  # each connection is a line
             self._cloud.say(self._cloud.state, mqtt="connected")
             while True:
-                await self._report_changes()
                 await self._map()
+                # Again for what has changed while an acknowledgement was waited for: that wait has
+                # used up the news of it.
+                while await self._report_changes():
+                    pass
                 await mqtt.wait(self._pause_ms())
                 await asyncio.sleep_ms(_MERGE_MS)
         except (ValueError, KeyError, TypeError) as e:
@@ -144,6 +147,7 @@ class _Session:
         report = self._model.report()
         if report:
             await self._publish(_PARAMS, (report,))
+        return bool(report)
 
     # -- mapping --------------------------------------------------------------------------------
 
