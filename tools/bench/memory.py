@@ -252,13 +252,15 @@ def depth(
         return max(int(length) for length in re.findall(r"@deep (\d+)", lab.board.log))
 
 
-def signing(command: list[str], transform: Transform, heap: str = ROOMY) -> str:
+def signing(command: list[str], transform: Transform, heap: str = ROOMY, lamp: bool = False) -> str:
     """What a node with an EC key says, transformed, while it signs and gets online over BLE."""
+    from tools.harness.node_bench import MAIN
 
     def older(path: str, text: str) -> str:
         return transform(path, memory32.older(path, text) or text)
 
-    files: dict[str, str | bytes | None] = {"main.py": _MAIN % (BLE, 1), "lib/deep.py": probe.DEEP}
+    main = MAIN if lamp else _MAIN % (BLE, 1)
+    files: dict[str, str | bytes | None] = {"main.py": main, "lib/deep.py": probe.DEEP}
     files |= store_files(claim_data.credentials(), {"pop": POP})
 
     async def work(d: Dialogue) -> None:

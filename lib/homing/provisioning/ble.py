@@ -169,6 +169,18 @@ class BleTransport:
         pairs = endpoint_ids(protocomm.names())
         # From here on stop() has something to undo, should one of the next steps fail.
         _current = self
+        # Each endpoint gets buffers of half a KB. Garbage would drive them apart until there is no
+        # room for the last, in a heap with several KB to spare: it is collected on the way.
+        threshold = gc.threshold()
+        gc.threshold(_MAX_LEN)
+        try:
+            self._register(pairs)
+        finally:
+            gc.threshold(threshold)
+        self._router = protocomm
+        self._post = post
+
+    def _register(self, pairs):
         ble = aioble.core.ble
         ble.irq(_irq)
         if not ble.active():
@@ -184,8 +196,6 @@ class BleTransport:
         aioble.register_services(service)
         # Registering brings the default name back.
         aioble.config(gap_name=self.name)
-        self._router = protocomm
-        self._post = post
         self._endpoints = {e._value_handle: e for e in endpoints}
 
     async def run(self):
