@@ -62,10 +62,11 @@ def test_forgotten_at_the_prompt(bench: Bench) -> None:
     bench.board.wait_state("online")
 
 
+# Above the limits by what a slow machine leaves unwatched: that does not count as held.
 @pytest.mark.sim(files=PLAIN)
 @pytest.mark.parametrize(
     ("hold_s", "does"),
-    [(0.1, NOTHING), (2.9, NOTHING), (3.1, FORGET), (9.9, FORGET), (10.1, FACTORY)],
+    [(0.1, NOTHING), (2.9, NOTHING), (3.5, FORGET), (9.9, FORGET), (11, FACTORY)],
 )
 def test_how_long(lab: SimBench, hold_s: float, does: str | None) -> None:
     lab.board.wait_state("advertising")
