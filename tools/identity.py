@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 import serial
@@ -23,6 +24,12 @@ _ANSWER = re.compile(r"@(ok|err) (\{.*\})")
 _SYMBOLS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # as lib/homing/identity.py draws them
 _POP_LEN = 12
 _SALT_LEN = 16
+_PRELUDE = """
+import sys, json
+sys.path[:] = [sys.argv[1], '.frozen']
+from homing.store import Store
+store, told = Store(sys.argv[2]), json.load(sys.stdin)
+"""
 _READ_S = 1.0
 _ANSWER_S = 10.0
 
@@ -65,11 +72,18 @@ def write(port: str, fields: dict[str, str | None], restart: bool = True) -> boo
     Stops the board's program, and starts it again unless told not to. Raises IdentityError, never
     with a value in its text.
     """
+    return written(port, f"import homing\nhoming.set_identity(**{fields!r})", restart)
+
+
+def written(port: str, code: str, restart: bool = True) -> bool:
+    """Run code that writes to the store of the board at `port`, and says so; True when flash was
+    written. Raises IdentityError, never with a value in its text."""
     # Standard error may quote the line with the values in it: only the answer is looked at.
-    output = ask(port, f"import homing\nhoming.set_identity(**{fields!r})", restart)
-    answer = _ANSWER.search(output)
+    answer = _ANSWER.search(ask(port, code, restart))
     if answer is None:
-        raise IdentityError(f"the board at {port} does not run Homing: run make deploy first")
+        raise IdentityError(
+            f"the board at {port} does not run Homing, or an older one: run make deploy first"
+        )
     result = json.loads(answer[2])
     if answer[1] == "err":
         raise IdentityError(result.get("why", "the board refused it"))
@@ -77,32 +91,33 @@ def write(port: str, fields: dict[str, str | None], restart: bool = True) -> boo
 
 
 def file(fields: dict[str, str | None]) -> bytes:
-    """The store file of an identity, for an image: written by the board's own code on this host.
+    """The store file of an identity, for an image. Raises IdentityError."""
+    made = store_files("from homing import identity\nidentity.update(store, told)\n", fields)
+    if "nvs/identity.dat" not in made:
+        raise IdentityError("the identity was not written")
+    return made["nvs/identity.dat"]
 
-    Raises IdentityError.
+
+def store_files(code: str, told: Any) -> dict[str, bytes]:
+    """nvs/….dat for an image, as the board's own code writes them on this host.
+
+    code: is given `store` and `told`. Raises IdentityError.
     """
     with tempfile.TemporaryDirectory() as folder:
-        code = (
-            "import sys, json\n"
-            "sys.path[:] = [sys.argv[1], '.frozen']\n"
-            "from homing.identity import update\n"
-            "from homing.store import Store\n"
-            "update(Store(sys.argv[2]), json.load(sys.stdin))\n"
-        )
         script = Path(folder) / "write.py"
-        script.write_text(code)
+        script.write_text(_PRELUDE + code)
+        nvs = Path(folder) / "nvs"
         done = subprocess.run(
-            [*image.interpreter(), str(script), str(image.PROJECT / "lib"), folder + "/out"],
-            input=json.dumps(fields),
+            [*image.interpreter(), str(script), str(image.PROJECT / "lib"), str(nvs)],
+            input=json.dumps(told),
             capture_output=True,
             text=True,
             timeout=30,
         )
-        made = Path(folder) / "out" / "identity.dat"
-        if done.returncode or not made.exists():
+        if done.returncode:
             last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-            raise IdentityError(last[0] if last else "the identity was not written")
-        return made.read_bytes()
+            raise IdentityError(last[0] if last else "nothing was written")
+        return {f"nvs/{path.name}": path.read_bytes() for path in sorted(nvs.glob("*"))}
 
 
 def fits(pop: str, username: str = USERNAME) -> bool:

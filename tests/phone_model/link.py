@@ -150,12 +150,14 @@ class HttpWay(Way):
         self._pools, self._chance = pools, chance
         self._socket: Socket | None = None
 
+    def _cookie(self) -> str | None:
+        return ";".join(f"{name}={value}" for name, value in self._jar.items()) or None
+
     async def _reply(self, endpoint: str, data: bytes) -> Reply:
         if self._socket is None:
             self._socket = await Socket(self._address).__aenter__()
-        cookie = ";".join(f"{name}={value}" for name, value in self._jar.items()) or None
         try:
-            return await self._socket.ask(endpoint, data, cookie=cookie)
+            return await self._socket.ask(endpoint, data, cookie=self._cookie())
         finally:
             if not self._pools:
                 self._hang_up()
@@ -163,9 +165,8 @@ class HttpWay(Way):
     async def _exchange(self, endpoint: str, data: bytes, blind: bool) -> bytes:
         if blind:  # the answer is on its way: by then the board has the request for certain
             async with Socket(self._address) as socket:
-                cookie = ";".join(f"{n}={v}" for n, v in self._jar.items()) or None
                 with contextlib.suppress(NoAnswer, OSError):
-                    await socket.ask(endpoint, data, cookie=cookie)
+                    await socket.ask(endpoint, data, cookie=self._cookie())
             return b""
         try:
             reply = await self._reply(endpoint, data)

@@ -27,7 +27,7 @@ _WAYS = ("console", "dns", "http", "portal", "softap")
 OPTIONAL = (
     *(f"crypto/{name}" for name in _CRYPTO),
     *(f"protocomm/{name}" for name in ("schemes", "security0", "security2")),
-    *(f"provisioning/{name}" for name in ("console", "dns", "http", "portal", "softap")),
+    *(f"provisioning/{name}" for name in _WAYS),
     # Only a board with node credentials, or with devices.
     *(f"cloud/{name}" for name in ("mqtt", "node_config", "rainmaker_mqtt", "rainmaker_report")),
     # Only a board that is associated over the session; with node credentials.

@@ -119,18 +119,17 @@ class RainMaker(Cloud):
     def take(self):
         """Move what the handlers hold into the store; True if there is something to commit."""
         ns = self.ns
-        associated = self._assoc
+        associated = bool(self._assoc)
         if associated:
             from .association import take
 
             self._token = None
-            user, secret = associated.popleft()
+            user, secret = self._assoc.popleft()
             take(ns, user, secret, self.identity.get("node_key"))
-            associated = True
         try:
             op, secret, user, self._token = self._held.popleft()
         except IndexError:
-            return bool(associated)
+            return associated
         if op == "add" and self.identity.get("node_key"):
             from .association import reset
 
