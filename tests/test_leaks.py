@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import subprocess
+import sys
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tools.claim.board import write
-from tools.harness import claim_data, leaks
+from tools.harness import claim_data, leaks, suite
 from tools.harness.bench import PASSWORD, POP, SimBench
 from tools.harness.board import GAP
 from tools.harness.dialogue import Dialogue
@@ -19,6 +22,7 @@ from tools.harness.owner import Owner, bind, link_id_of
 
 pytestmark = pytest.mark.last
 
+ROOT = Path(__file__).resolve().parents[1]
 MAPPING_SECRET = "mapping/secret+of=the&leak-test"
 USER_SECRET = "user-secret-of-the-leak-test"
 NODE_MAIN = "print('main')\nimport homing\nhoming.run()\n"
@@ -151,6 +155,37 @@ def test_a_banner_whose_beginning_was_lost() -> None:
     assert record.search() == []
     record.board_log("board b", f'{GAP}\n@state {{"state": "online"}}\n{banner}')
     assert {f.what for f in record.search()} == {leaks.POP}
+
+
+def test_what_a_board_answers_whoever_makes_its_label() -> None:
+    record = leaks.Record()
+    record.secret(POP, leaks.POP)
+    record.secret(PASSWORD, leaks.WIFI)
+    record.board_log("board a", f'>R\x01\x80\0\x01\x01\x04@label {{"pop": "{POP}"}}')
+    assert record.search() == []
+    record.board_log("board b", f'>R\x01\x80\0\x01\x01\x04@label {{"pop": "{PASSWORD}"}}')
+    assert [f.what for f in record.search()] == [leaks.WIFI]
+    record.board_log("board c", f'@label {{"pop": "{POP}"}}')
+    assert {f.what for f in record.search()} == {leaks.WIFI, leaks.POP}
+
+
+@pytest.mark.parametrize("also", ["pass", "assert False"])
+def test_a_leak_fails_a_run_whose_failures_would_pass_when_run_again(
+    also: str, tmp_path: Path
+) -> None:
+    test = tmp_path / "test_leaking.py"
+    test.write_text(
+        "from tools.harness import leaks\n"
+        "def test_it():\n"
+        f"    leaks.run().secret({SECRET!r}, leaks.WIFI)\n"
+        f"    leaks.run().text('board', {SECRET!r})\n"
+        f"    {also}\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "tools.harness.suite"]
+    command += ["-p", "no:cacheprovider", "--rootdir", tmp_path, "-c", "/dev/null", test]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == suite.LEAKED, done.stdout + done.stderr
+    assert "LEAK board: Wi-Fi password (raw)" in done.stderr
 
 
 TELLTALE = """

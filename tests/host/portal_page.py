@@ -134,7 +134,9 @@ class Portal:
                 b"no utf8 \xff\xfe", b"raw bytes", rssi=-60, dhcp_ms=JOIN_MS
             )
             for n in range(4):  # more than one page of results
-                self.world.add_access_point(b"neighbour %d" % n, b"whatever", rssi=-75 - 3 * n)
+                self.world.add_access_point(
+                    b"neighbour %d" % n, b"next door only", rssi=-75 - 3 * n
+                )
             self.world.add_access_point(b"attic", b"under the roof", hidden=True)
             self.board = self.scene.new_board(
                 "a", {"pop": POP}, files={"main.py": main}, charge=False

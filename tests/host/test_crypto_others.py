@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from peer import Peer
 
+AGAIN = "refused: a zero byte leads; try again"
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -79,9 +80,11 @@ def _client(peer: Peer, username: str, password: str, typed: str) -> tuple[srp.U
         "g_hex": b"5",
     }
     salt, verifier = srp.create_salted_verification_key(username, password, **group)
-    user = srp.User(username, typed, **group)
-    _, client = user.start_authentication()
-    answer = peer.ask("srp", salt.hex(), verifier.hex(), username.encode().hex(), client.hex())
+    answer = AGAIN
+    while answer == AGAIN:  # one time in 100, and every client has to
+        user = srp.User(username, typed, **group)
+        _, client = user.start_authentication()
+        answer = peer.ask("srp", salt.hex(), verifier.hex(), username.encode().hex(), client.hex())
     public, proof, server_proof, key = (bytes.fromhex(part) for part in answer)
     own_proof = user.process_challenge(salt, public)
     user.verify_session(server_proof)

@@ -55,6 +55,8 @@ _STORED = {
 _BANNER = re.compile(r"  (proof of possession: |QR: \{|link: https://)")
 _TOLD = re.compile(r"(  (?:proof of possession: (?!none)|QR: (?=\{)|link: (?=https://))).*")
 _TOLD_POP = re.compile(r"  proof of possession: (?!none)(\S+)")
+# What a board answers in the raw REPL when `homing label` asks it what to print.
+_ASKED = re.compile(r">R\x01[^ -~]*@label \{")
 _LINK_ID = re.compile(rb"[0-9a-f]{32}")
 
 
@@ -107,7 +109,8 @@ class Record:
                 unprovisioned = line.startswith('@state {"state": "unprovisioned"')
             elif line == GAP:
                 unprovisioned = True  # perhaps: the line that would tell is among those lost
-            into = self.banner if unprovisioned and _BANNER.match(line) else self.lines
+            told = (unprovisioned and _BANNER.match(line)) or _ASKED.match(line)
+            into = self.banner if told else self.lines
             into.setdefault(line, where)
 
     def session(self, security: Security1) -> None:

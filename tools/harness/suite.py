@@ -10,6 +10,10 @@ import pytest
 
 from . import leaks
 
+# Exit statuses beside pytest's own: no test failed, so that none is there to be run again.
+LEAKED = 20
+SKIPPED = 21
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("homing suite")
@@ -60,18 +64,19 @@ def pytest_testnodedown(node: Any, error: object) -> None:
         leaks.run().merge(packed)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["leaks"] = leaks.run().packed()
         return
     found = leaks.run().search() if leaks.run().merged else []
     for finding in found:
-        sys.stderr.write(f"LEAK {finding}\n")
+        sys.stderr.write(f"\nLEAK {finding}")
     if found:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exitstatus = LEAKED
+        return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not session.config.getoption("--no-skips"):
         return
-    if reporter.stats.get("skipped") and exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if reporter.stats.get("skipped"):
+        session.exitstatus = SKIPPED

@@ -97,10 +97,13 @@ def _p256_sign(private, message):
 
 
 def _srp(salt, verifier, username, client):
-    # A handshake up to M1 with a server that has just been started: B, M1, M2, K.
+    # A handshake up to M1 with a server that has just been started: B, M1, M2, K; or a refusal.
     client = unhexlify(client)
     server = srp6a.Srp6a(unhexlify(salt), unhexlify(verifier))
-    public, key, proof = server.respond(unhexlify(username), client)
+    try:
+        public, key, proof = server.respond(unhexlify(username), client)
+    except ValueError as e:
+        return "refused: " + e.args[0]
     answer = srp6a.server_proof(client, proof, key)
     return [hexlify(data).decode() for data in (public, proof, answer, key)]
 
@@ -111,9 +114,6 @@ def _srp_calls(salt, verifier, client):
     server = srp6a.Srp6a(unhexlify(salt), unhexlify(verifier))
     for _ in server.prepare_tables():
         pass
-    while not server.ready:  # one time in 256 B is not kept
-        for _ in server.prepare():
-            pass
     calls = []
     compress = sha512.compress
     arithmetic = srp6a.Mod3072
@@ -126,11 +126,22 @@ def _srp_calls(salt, verifier, client):
             calls.append(name)
             return getattr(self._mod, name)
 
-    sha512.compress = lambda *args: (calls.append("compress"), compress(*args))
-    srp6a.Mod3072 = Watched
-    server.respond(b"wifiprov", unhexlify(client))
-    sha512.compress = compress
-    srp6a.Mod3072 = arithmetic
+    while True:  # one time in 256 B is not kept; one time in 128 a handshake is to be made again
+        for _ in server.prepare():
+            pass
+        if not server.ready:
+            continue
+        calls.clear()
+        sha512.compress = lambda *args: (calls.append("compress"), compress(*args))
+        srp6a.Mod3072 = Watched
+        try:
+            server.respond(b"wifiprov", unhexlify(client))
+            break
+        except ValueError:
+            pass
+        finally:
+            sha512.compress = compress
+            srp6a.Mod3072 = arithmetic
     names = ("square", "multiply", "set", "bytes", "compress")
     return {name: calls.count(name) for name in names}
 
