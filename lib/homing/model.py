@@ -2,6 +2,8 @@
 # applies what the cloud writes. Loaded while online, if there are devices or node credentials.
 #
 # Kept: namespace "params", the key being a CRC of the names (a key has 15 bytes), the value JSON.
+# Of a service that takes what is never told, a token, all is in "tokens" instead, which the next
+# user to be associated finds empty (cloud/association.py).
 
 import asyncio
 import gc
@@ -62,7 +64,7 @@ class Model:
         self.notify = None
         self._bound = False
         self.leaving = False  # after a factory reset: nothing is kept any more
-        self._kept = node.store.open("params")
+        self._store = node.store
 
     def begin(self):
         names = [group.name for group in self.groups]
@@ -102,8 +104,12 @@ class Model:
 
     # -- what is kept ---------------------------------------------------------------------------
 
+    def _kept(self, group):
+        told = all(READ in param.access for param in group.params)
+        return self._store.open("params" if told else "tokens")
+
     def _restore(self, param):
-        text = self._kept.get(_key(param))
+        text = self._kept(param.device).get(_key(param))
         if text is None:
             return
         try:
@@ -121,11 +127,11 @@ class Model:
         try:
             if not self.leaving:
                 for group in self.groups:
+                    kept = self._kept(group)
                     for param in group.params:
                         if param.changed and param.persist:
-                            text = json.dumps((group.name, param.name, param.value))
-                            self._kept.set(_key(param), text)
-                self._kept.commit()
+                            kept.set(_key(param), json.dumps((group.name, param.name, param.value)))
+                    kept.commit()
         finally:
             if self.notify:
                 self.notify()

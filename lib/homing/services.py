@@ -73,33 +73,40 @@ async def _act(node, what):
 
 class UserAuth(Service):
     """Takes a user's refresh token and the address of the API that it is for, as phone apps hand
-    them over. on_write(param, value) gets both; a token is in RAM only, unless persist_token, and
-    never told to anybody."""
+    them over after each association: service["UserToken"].value and service["BaseURL"].value.
 
-    def __init__(self, on_write=None, persist_token=False):
+    A token stands for the whole account of its user: it is never told to anybody, and forgotten
+    when the board gets another user. In flash it can be read by whoever holds the board;
+    persist=False keeps it in RAM. on_write(param, value): called for both. What your program finds
+    out about the token it says with service["UserTokenStatus"].set(2): 0 none, 1 not verified,
+    2 verified, 3 expired or invalid.
+    """
+
+    def __init__(self, on_write=None, persist=True):
         def taken(param, value):
             if on_write:
                 on_write(param, value)
             if param.name == "UserToken":
-                self["UserTokenStatus"].put(1 if value else 0)  # 1: not verified
+                self["UserTokenStatus"].put(1 if value else 0)
 
         super().__init__(
             "RMUserAuth",
             "esp.service.rmaker-user-auth",
             (
-                Param("UserToken", "", "esp.param.user-token", (WRITE,), persist=persist_token),
-                Param("BaseURL", "", "esp.param.base-url", persist=True),
-                Param("UserTokenStatus", 0, "esp.param.user-token-status", (READ,)),
+                Param("UserToken", "", "esp.param.user-token", (WRITE,), persist=persist),
+                Param("BaseURL", "", "esp.param.base-url", persist=persist),
+                Param(
+                    "UserTokenStatus", 0, "esp.param.user-token-status", (READ,), persist=persist
+                ),
             ),
             taken,
         )
 
 
 class AgentAuth(Service):
-    """Takes a refresh token for an agent on this board; as UserAuth."""
+    """Takes a refresh token for an agent on this board; as UserAuth. Apps find both by their types;
+    the names are ours."""
 
-    def __init__(self, on_write=None, persist_token=False):
-        token = Param(
-            "RefreshToken", "", "esp.param.refresh-token", (WRITE,), persist=persist_token
-        )
+    def __init__(self, on_write=None, persist=True):
+        token = Param("RefreshToken", "", "esp.param.refresh-token", (WRITE,), persist=persist)
         super().__init__("Agent-Auth", "esp.service.agent-auth", (token,), on_write)

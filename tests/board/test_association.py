@@ -25,6 +25,12 @@ from tools.harness.stored import stored
 MAIN = "import homing\nhoming.run(**%r)\n"
 FORGET = "import homing; homing.forget_wifi()"
 FACTORY_RESET = "import homing; homing.factory_reset()"
+KEEP_TOKEN = """
+from homing.store import Store
+kept = Store().open("tokens")
+kept.set("of the app", "token")
+kept.commit()
+"""
 GET_NODE_ID, DISABLE, DISABLED = b"\x08\x02\x62\x00", b"\x08\x04", b"\x08\x01\x10\x03"
 NODES = {kind: claim_data.credentials(kind) for kind in ("ec", "rsa")}
 BOTH = (("ble",), ("softap",))
@@ -261,8 +267,11 @@ def test_another_user(lab: SimBench) -> None:
     provision("user-a")
     assert "reset" not in stored(lab.sim, "rainmaker")
     for user in ("user-b", "user-c"):
+        lab.board.mpremote("exec", KEEP_TOKEN)
+        assert stored(lab.sim, "tokens")
         again()
         provision(user)
+        assert not stored(lab.sim, "tokens")  # of the former user's account
         found = stored(lab.sim, "rainmaker")
         assert (found["user"], found["secret"], found["reset"]) == (user, f"secret-of-{user}", 1)
 

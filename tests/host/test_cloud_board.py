@@ -38,7 +38,9 @@ asyncio.run(main())
 BIND_MAKER = """
 cloud = RainMaker(store.open("rainmaker"), identity, report, persist_token=PERSIST)
 if DOCUMENT:
-    cloud._hold([DOCUMENT])
+    from homing.cloud.fragments import parse
+
+    cloud._held.append(parse([DOCUMENT]))
     cloud.take()
     cloud.commit()
 

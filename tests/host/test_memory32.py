@@ -8,15 +8,12 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tools.bench import memory, probe
-from tools.claim.board import store_files
 from tools.cloud.broker import MISSING, find
-from tools.harness import claim_data, node_bench
-from tools.harness.bench import POP, SimBench
+from tools.harness.bench import SimBench
 from tools.native import build, counts
 from tools.sim import memory32
 
@@ -32,7 +29,6 @@ LIMITS = {  # bytes of the product in use after a collection
 }
 LIMITS_2 = {"advertising": 130_000, "scan": 128_000, "join": 128_000, "online": 82_000}
 NODE_LIMIT = 84_000  # the same of a node over MQTT, which began online
-LAMP_EXTRA_KB = 4  # beyond the budget: two of them are its margin
 SIGNING_LIMIT = 95_000  # and of one that signs, while it is provisioned
 NATIVE = """
 import deep
@@ -198,14 +194,8 @@ def test_signature_of_a_node(command: list[str], measured: memory.Memory) -> Non
 
 
 def test_a_lamp_that_signs(command: list[str], measured: memory.Memory) -> None:
-    """Without native code it advertises on 100 KB, but the whole job takes LAMP_EXTRA_KB more."""
-    heap_kb = (memory.BUDGET_LEN + measured.shims) // 1024
-    made: dict[str, Any] = {"interpreter": command, "heap": f"{heap_kb}K", "charge": False}
-    files = {"main.py": node_bench.MAIN} | store_files(claim_data.credentials(), {"pop": POP})
-    with SimBench(identity={}, files=files, transform=memory32.older, **made) as lab:
-        lab.board.wait_state("advertising")
-        assert "MemoryError" not in lab.board.log
-    heap = f"{heap_kb + LAMP_EXTRA_KB}K"
+    """Without native code, on the budget: provisioned, signing, online."""
+    heap = f"{(memory.BUDGET_LEN + measured.shims) // 1024}K"
     log = memory.signing(command, lambda _path, text: text, heap, lamp=True)
     assert "MemoryError" not in log.partition('"state": "online"')[0]
 

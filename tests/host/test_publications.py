@@ -130,6 +130,7 @@ def whole():
 
 HELD = """
 import json
+from homing.cloud.fragments import parse
 from homing.cloud.rainmaker import RainMaker
 class Ns(dict):
     def set(self, key, value): self[key] = value
@@ -145,7 +146,7 @@ def whole():
     global posted
     posted += 1
     fields = {"operation": "add", "secret_key": str(posted), "access_token": "token%d" % posted}
-    cloud._hold([json.dumps(fields).encode()])
+    cloud._held.append(parse([json.dumps(fields).encode()]))
     return True
 """
 

@@ -5,6 +5,7 @@ from support import raises, unhex
 
 from homing.cloud import chal_resp
 from homing.cloud.chal_resp import ChalResp
+from homing.cloud.fragments import parse
 from homing.cloud.rainmaker import RainMaker
 from homing.crypto import p256
 from homing.protocomm.errors import Refused
@@ -84,12 +85,16 @@ class Node:
         )
         self.endpoints = dict(self.cloud.endpoints())
 
+        self.tokens = Flash({"token": "of the former user"})
+
     def _credentials(self):
-        self.read += 1
         return self
 
     def open(self, name):
+        if name == "tokens":
+            return self.tokens
         assert name == "credentials"
+        self.read += 1
         return {"scalar": self._scalar} if self._scalar else {}
 
     def sign(self):
@@ -98,10 +103,16 @@ class Node:
         self.cloud.commit()
         return self.flash.saved
 
+    def hand_over(self, document):
+        self.cloud._held.append(parse([document]))
+        assert self.cloud.take()
+
     def associate(self):
         self.endpoints["cloud_user_assoc"](b"\x52\x0a\x0a\x03u-1\x12\x03s-1")
         assert self.cloud.take()
         self.cloud.commit()
+        if self.cloud.state == "pending":
+            assert not self.tokens.saved  # whoever it is, an app hands them over anew
         return self.flash.saved
 
 
@@ -115,7 +126,9 @@ def test_which_way_is_offered():
         (None, KEY, False, None),
     ):
         node = Node(node_key, scalar, associate=associate)
-        assert set(node.endpoints) == {"cloud_bind"} | ({name} if name else set())
+        # Where a signature maps, nothing else does.
+        others = set() if name == "ch_resp" else {"cloud_bind"}
+        assert set(node.endpoints) == others | ({name} if name else set())
         extra = {"rmaker_extra": {"ver": "1.0", "cap": ["ch_resp"]}} if name == "ch_resp" else {}
         assert node.cloud.caps == extra
         assert node.read == (node_key == "ec")  # nothing is read that is not needed
@@ -146,7 +159,10 @@ def test_signature_ends_what_was_there():
         {"st": "pending", "user": "esp-rmaker", "secret": "failed", "reset": 1},
         {"st": "sent", "op": "add", "user": "u-1", "secret": "s-1", "req": "r-1", "token": "t"},
     ):
-        assert Node(saved=saved).sign() == {"st": "signed"}
+        node = Node(saved=saved)
+        assert node.tokens.saved
+        assert node.sign() == {"st": "signed"}
+        assert not node.tokens.saved
 
 
 def test_association_by_the_node_itself():
@@ -182,10 +198,10 @@ def test_a_token_of_another_user_has_the_former_one_unmapped():
     bind = b'{"secret_key":"s","access_token":"t","operation":"%s","user_id":"u-2"}'
     for operation, expected in ((b"add", 1), (b"remove", None)):
         node = Node("rsa", saved={"st": "confirmed", "user": "u-1"})
-        node.cloud._hold([bind % operation])
-        assert node.cloud.take()
+        node.hand_over(bind % operation)
         assert node.flash.get("reset") == expected
+        assert (not node.tokens.saved) == bool(expected)
         assert node.cloud.state == "pending"
     node = Node(None, saved={"st": "confirmed", "user": "u-1"})
-    node.cloud._hold([bind % b"add"])
-    assert node.cloud.take() and node.flash.get("reset") is None
+    node.hand_over(bind % b"add")
+    assert node.flash.get("reset") is None

@@ -5,6 +5,7 @@ import json
 from cloud_double import Flash, Http, Pulled, Reports, World, answer
 
 from homing.cloud.errors import CloudError
+from homing.cloud.fragments import parse
 from homing.cloud.rainmaker import RainMaker
 
 IDENTITY = {"node_id": "node-1"}
@@ -35,7 +36,7 @@ class Rig:
         fields = {"secret_key": secret, "access_token": token, "operation": operation}
         if user:
             fields["user_id"] = user
-        self.cloud._hold([json.dumps(fields).encode()])
+        self.cloud._held.append(parse([json.dumps(fields).encode()]))
         assert self.cloud.take()
         self.cloud.commit()
 
@@ -242,7 +243,7 @@ async def test_full_flash_is_a_fault_not_an_end():
 
 async def test_last_one_handed_over_wins():
     rig = Rig(SENT, status("confirmed"))
-    rig.cloud._hold([b'{"secret_key":"old","access_token":"t","operation":"add"}'])
+    rig.cloud._held.append(parse([b'{"secret_key":"old","access_token":"t","operation":"add"}']))
     rig.hand(secret="new")
     assert not rig.cloud.take()
     await rig.cloud.bind()

@@ -25,13 +25,15 @@ def endpoints(cloud):
     return (("cloud_user_assoc", UserAssoc(node_id, cloud._assoc.append)),)
 
 
-def take(ns, user, secret, node_key):
-    """user, secret: of cloud_user_assoc; None, None: a signature was given (ch_resp).
-
-    node_key: "ec", "rsa", or None on a board that cannot report. ns is changed, not committed.
-    """
+def take(cloud, user, secret):
+    """user, secret: of cloud_user_assoc; None, None: a signature was given (ch_resp). The
+    namespace of the cloud is changed, not committed."""
+    ns = cloud.ns
     for key in ("token", "req", "op"):
         ns.erase(key)
+    reports = cloud.identity.get("node_key")
+    if reports:
+        reset(cloud, user)
     if user is None:
         # The cloud maps the new owner, and drops the former one, before this board has Wi-Fi. A
         # factory-reset report that is still due would come after that, and unmap the new owner.
@@ -39,16 +41,17 @@ def take(ns, user, secret, node_key):
             ns.erase(key)
         ns.set("st", "signed")
         return
-    if node_key:
-        reset(ns, user)
-    ns.set("st", "pending" if node_key else "unreported")
+    ns.set("st", "pending" if reports else "unreported")
     ns.set("user", user)
     ns.set("secret", secret)
 
 
-def reset(ns, user):
+def reset(cloud, user):
     """Have the report say `reset` if anybody else may be mapped to this node. A `reset` that is due
-    stays: it was for a former owner, of whom the cloud has not heard yet."""
+    stays: it was for a former owner, of whom the cloud has not heard yet. What apps have handed
+    over is forgotten: they do so again, for the user who is mapped then. Raises OSError."""
+    ns = cloud.ns
     former = ns.get("user")
     if former != user and (former or ns.get("st") in ("confirmed", "signed")):
         ns.set("reset", 1)
+    cloud.credentials().open("tokens").erase_all()

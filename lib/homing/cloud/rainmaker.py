@@ -12,18 +12,11 @@
 # report unmap former users. A board without node credentials reports nothing: "unreported". With an
 # EC key a node is mapped by a signature instead (ch_resp): "signed", whose user it does not know.
 
-import json
 from collections import deque
 
-from micropython import const
-
 from .base import Cloud
-from .fragments import LONG, Fragments, without_long
 
 HOST = "api.rainmaker.espressif.com"
-
-_TOKEN_LEN_MAX = const(3072)
-_TEXT_LEN_MAX = const(128)
 
 OPEN = ("pending", "sent")
 EXPIRED = "failed(token expired)"
@@ -83,38 +76,22 @@ class RainMaker(Cloud):
         node_id = self.identity.get("node_id")
         if not node_id:
             return ()
-        bind = (("cloud_bind", Fragments(self._hold, self._allowed)),)
+        theirs = ()
         if self.identity.get("node_key"):
             from .association import endpoints
 
-            return bind + endpoints(self)
-        if not self._associate:
-            return bind
-        from .user_assoc import UserAssoc
+            theirs = endpoints(self)
+            if self.caps:  # a node that signs is mapped by that alone
+                return theirs
+        elif self._associate:
+            from .user_assoc import UserAssoc
 
-        return bind + (("cloud_user_assoc", UserAssoc(node_id, self._assoc.append)),)
+            theirs = (("cloud_user_assoc", UserAssoc(node_id, self._assoc.append)),)
+        from .fragments import Fragments, parse
 
-    def _hold(self, pieces):
-        # In the BLE handler: RAM only. Raises ValueError, which the client sees as InvalidParam.
-        text, token = without_long(pieces)
-        fields = json.loads(text)  # pyright: ignore[reportArgumentType] - any buffer will do
-        if not isinstance(fields, dict):
-            raise ValueError("not an object")
-        op = fields.get("operation")
-        if op not in ("add", "remove"):
-            raise ValueError("operation")
-        secret = _printable(fields.get("secret_key", ""), 0 if op == "remove" else 1, _TEXT_LEN_MAX)
-        user = _printable(fields.get("user_id", ""), 0, _TEXT_LEN_MAX)
-        short = _printable(fields.get("access_token"), 1, _TEXT_LEN_MAX)
-        if token is None:
-            token = [short.encode()]
-        elif short != LONG or sum([len(part) for part in token]) > _TOKEN_LEN_MAX:
-            raise ValueError("length")
-        for part in token:
-            _check_printable(part)
-            if b"\\" in part and short == LONG:
-                raise ValueError("escape")  # a long string is not decoded
-        self._held.append((op, secret, user, token))
+        held = self._held
+        handler = Fragments(lambda pieces: held.append(parse(pieces)), self._allowed)
+        return (("cloud_bind", handler),) + theirs
 
     def take(self):
         """Move what the handlers hold into the store; True if there is something to commit."""
@@ -125,7 +102,7 @@ class RainMaker(Cloud):
 
             self._token = None
             user, secret = self._assoc.popleft()
-            take(ns, user, secret, self.identity.get("node_key"))
+            take(self, user, secret)
         try:
             op, secret, user, self._token = self._held.popleft()
         except IndexError:
@@ -133,7 +110,7 @@ class RainMaker(Cloud):
         if op == "add" and self.identity.get("node_key"):
             from .association import reset
 
-            reset(ns, user)
+            reset(self, user)
         state = ns.get("st")
         same = ns.get("op") == op and ns.get("secret") == secret and ns.get("user", "") == user
         if not (same and (state in OPEN or state == EXPIRED)):
@@ -156,17 +133,3 @@ class RainMaker(Cloud):
         from .rainmaker_map import bind
 
         await bind(self)
-
-
-def _printable(value, length_min, length_max):
-    if not isinstance(value, str) or not length_min <= len(value) <= length_max:
-        raise ValueError("length")
-    _check_printable(value.encode())
-    return value
-
-
-def _check_printable(value):
-    # A token becomes a header and an id a line in a file: no spaces, no line ends.
-    for byte in value:
-        if not 0x20 < byte < 0x7F:
-            raise ValueError("character")
