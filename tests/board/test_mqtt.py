@@ -407,37 +407,6 @@ def test_mapping_once_across_reboots() -> None:
         assert len(node.cloud.of(CONFIG)) == 3
 
 
-@pytest.mark.parametrize("st", ["confirmed", "pending", "signed"])
-def test_factory_reset_while_offline_is_reported_later(st: str) -> None:
-    mapping = {"st": st, "user": USER} | ({"secret": SECRET} if st == "pending" else {})
-    with NodeBench(on=False, mapping=mapping, main="pass") as node:
-        node.sim.power_on()
-        node.board.mpremote("exec", "import homing; homing.factory_reset()")
-        kept = {"st": "pending", "user": "esp-rmaker", "secret": "failed", "reset": 1}
-        assert node.kept() == kept and node.kept("wifi") == {}
-        node.board.mpremote("exec", "import homing; homing.factory_reset()")
-        assert node.kept() == kept
-
-
-def test_factory_reset_report() -> None:
-    mapping = {"st": "pending", "user": "esp-rmaker", "secret": "failed", "reset": 1}
-    with NodeBench(mapping=mapping) as node:
-        told = {"node_id": NODE_ID, "user_id": "esp-rmaker", "secret_key": "failed"}
-        assert node.cloud.of(MAPPING) == [told | {"reset": True}]
-        assert node.kept() == {"st": "removed", "user": "esp-rmaker"}
-        node.sim.power_off()
-        node.board.skip_to_now()
-        node.on()
-        assert len(node.cloud.of(MAPPING)) == 1
-
-
-def test_factory_reset_of_a_board_that_is_nobodys() -> None:
-    with NodeBench(on=False, mapping={"st": "none"}, main="pass") as node:
-        node.sim.power_on()
-        node.board.mpremote("exec", "import homing; homing.factory_reset()")
-        assert node.kept() == {}
-
-
 def test_devices_without_credentials() -> None:
     """They work, and a sentence says why no app sees them."""
     main = """
