@@ -10,11 +10,13 @@ import json
 import pytest
 from esp_protocomm.wifi import WifiState
 
+from tools.cloud.broker import MISSING, find
 from tools.harness.bench import NODE_ID, POP, SimBench
 from tools.harness.dialogue import Dialogue
 from tools.harness.owner import Owner, bind, link_id_of
 from tools.harness.stored import stored
 from tools.provision import binding
+from tools.provision.binding import BindingError
 
 SECRET = "mapping-secret-of-the-test"
 PUT = ("PUT", "/v1/user/nodes/mapping")
@@ -256,4 +258,29 @@ def test_no_pop_board_takes_no_secrets(lab: SimBench) -> None:
     assert state is WifiState.CONNECTED  # Wi-Fi works all the same
     wait_cloud(lab, "none")
     assert lab.cloud.rainmaker.requests == []
+    assert in_flash(lab, SECRET) == []
+
+
+@pytest.mark.skipif(find() is None, reason=MISSING)
+@pytest.mark.sim(identity=IDENTITY, node="rsa", files={"main.py": "import homing\nhoming.run()\n"})
+def test_a_node_does_both_halves(lab: SimBench) -> None:
+    """With credentials of its own it makes the request, and then the report that confirms it."""
+    lab.scene.reports.enable(NODE_ID, how="never")
+    lab.cloud.faults.add(path=PUT[1], status=500, times=2)  # the broker is there before
+    owner = Owner(lab.scene)
+
+    async def work(d: Dialogue) -> None:
+        token = await owner.access_token()
+        with pytest.raises(BindingError, match="did not understand"):
+            await bind(d, SECRET, token)  # the report names its user
+        await bind(d, SECRET, token, user_id=await owner.user_id())
+        await d.provision(lab.ssid, lab.password)
+
+    lab.board.wait_state("advertising")
+    lab.talk(work)
+    wait_cloud(lab, "confirmed")
+    assert mapped(lab) == [NODE_ID]
+    assert adds(lab) == 1 and lab.cloud.count(*PUT) == 1 and said(lab, "timedout") == 0
+    lab.world.advance(seconds=60)
+    assert stored(lab.sim, "rainmaker") == {"st": "confirmed", "user": lab.run(owner.user_id())}
     assert in_flash(lab, SECRET) == []

@@ -50,6 +50,11 @@ class Owner:
         async with self._rainmaker() as app:
             return app.token
 
+    async def user_id(self) -> str:
+        """Of the account at RainMaker."""
+        async with self._rainmaker() as app:
+            return app.user_id
+
     async def nodes(self) -> list[str]:
         """Ids of the nodes mapped to this account."""
         async with self._rainmaker() as app:
@@ -61,7 +66,9 @@ async def link_id_of(dialogue: Dialogue) -> str:
     return binding.read_link_id(await dialogue.ask("cloud_link", binding.LINK_REQUEST))
 
 
-async def bind(dialogue: Dialogue, secret: str, token: str, operation: str = "add") -> None:
+async def bind(
+    dialogue: Dialogue, secret: str, token: str, operation: str = "add", user_id: str = ""
+) -> None:
     """Hand over secret and token in fragments; BindingError if the board does not take them."""
-    for fragment in binding.fragments(secret, token, operation):
+    for fragment in binding.fragments(secret, token, operation, user_id):
         binding.check(await dialogue.ask("cloud_bind", fragment))

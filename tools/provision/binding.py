@@ -69,11 +69,14 @@ class BindingError(Exception):
     """The board did not take what it needs for its cloud."""
 
 
-def fragments(secret_key: str, access_token: str, operation: str) -> Iterator[bytes]:
+def fragments(
+    secret_key: str, access_token: str, operation: str, user_id: str = ""
+) -> Iterator[bytes]:
     """The encoded requests that carry one bind, in order."""
-    body = json.dumps(
-        {"secret_key": secret_key, "access_token": access_token, "operation": operation}
-    ).encode()
+    fields = {"secret_key": secret_key, "access_token": access_token, "operation": operation}
+    if user_id:
+        fields["user_id"] = user_id
+    body = json.dumps(fields).encode()
     for offset in range(0, len(body), FRAGMENT_LEN):
         request = CloudBindPayload()
         request.cmd_payload.offset = offset

@@ -89,9 +89,15 @@ class RainMaker(Cloud):
             theirs = (("cloud_user_assoc", UserAssoc(node_id, self._assoc.append)),)
         from .fragments import Fragments, parse
 
-        held = self._held
-        handler = Fragments(lambda pieces: held.append(parse(pieces)), self._allowed)
-        return (("cloud_bind", handler),) + theirs
+        reports = self.identity.get("node_key")
+
+        def hold(pieces):
+            held = parse(pieces)
+            if reports and held[0] == "add" and not held[2]:
+                raise ValueError("user")  # the report names its user
+            self._held.append(held)
+
+        return (("cloud_bind", Fragments(hold, self._allowed)),) + theirs
 
     def take(self):
         """Move what the handlers hold into the store; True if there is something to commit."""

@@ -154,7 +154,8 @@ class _Session:
     def _pause_ms(self):
         if self._due():
             return max(ticks_diff(self._map_at, ticks_ms()), 1)
-        return _IDLE_MS
+        # The request that is due first is made beside this, and gives no sign.
+        return _MAP_MS if self._cloud.ns.get("op") else _IDLE_MS
 
     def _due(self):
         # Most of the time there is none: not for this should a module be loaded.
