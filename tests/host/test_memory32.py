@@ -106,8 +106,8 @@ def test_both_radios_where_they_do_not_fit_are_refused(command: list[str]) -> No
 @pytest.mark.skipif(find() is None, reason=MISSING)
 @pytest.mark.parametrize("fresh", [True, False], ids=["provisioned", "rebooted"])
 def test_node_over_mqtt_on_100_kb(command: list[str], measured: memory.Memory, fresh: bool) -> None:
-    """RainMaker alone, with node credentials and a lamp: online, configuration, mapping, a write.
-    A board that has just been provisioned restarts for it."""
+    """With node credentials, a lamp and a thing: online, configuration, mapping, a write, linked at
+    thethings.io meanwhile. A board that has just been provisioned restarts for it."""
     heap_kb = (memory.BUDGET_LEN + measured.shims) // 1024
     with memory.node(command, f"{heap_kb}K", provisioned=not fresh) as node:
         memory.node_job(node, fresh)
@@ -119,7 +119,7 @@ def test_node_over_mqtt_on_100_kb(command: list[str], measured: memory.Memory, f
 def test_heap_of_a_node_over_mqtt(command: list[str], measured: memory.Memory) -> None:
     with memory.node(command, memory.ROOMY, provisioned=True, transform=probe.memory) as node:
         memory.node_job(node, False)
-        found = re.findall(r"@mem cloud (\d+)", node.board.log)
+        found = re.findall(r"@mem (?:cloud|tls) (\d+)", node.board.log)
     lengths = [int(length) - measured.shims for length in found]
     print("node over MQTT, bytes in use:", lengths)
     assert 0.5 * NODE_LIMIT < max(lengths) < NODE_LIMIT

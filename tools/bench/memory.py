@@ -153,17 +153,18 @@ def node(
     provisioned: bool,
     transform: Callable[[str, str], str] | None = None,
 ) -> Any:
-    """A NodeBench of 32 bits with a mapping that is due; off."""
+    """A NodeBench of 32 bits with a mapping that is due, and a thing at thethings.io; off."""
     from tools.harness.node_bench import PENDING, NodeBench
 
     def both(path: str, text: str) -> str:
         text = memory32.older(path, text) or text
         return transform(path, text) if transform else text
 
+    identity = {"pop": POP, "thing_token": THING_TOKEN, "node_id": NODE_ID, "node_key": "ec"}
     return NodeBench(
         on=False,
         mapping=PENDING,
-        store={} if provisioned else {"wifi": {}},
+        store={"identity": identity} | ({} if provisioned else {"wifi": {}}),
         transform=both,
         interpreter=command,
         heap=heap,
@@ -172,7 +173,8 @@ def node(
 
 
 def node_job(node: Any, provision: bool) -> None:
-    """Online, told what it is, mapped, written to; provisioned over BLE before if asked."""
+    """Online, told what it is, mapped, written to, and linked over a second TLS session beside that
+    of MQTT; provisioned over BLE before if asked."""
     from tools.harness.node_bench import MAPPING, PARAMS
 
     async def work(d: Dialogue) -> None:
@@ -189,6 +191,8 @@ def node_job(node: Any, provision: bool) -> None:
     node.cloud.write({"Lamp": {"Power": True}})
     node.board.wait_text("lamp: Power True")
     node.until(lambda: node.cloud.of(PARAMS) and node.cloud.of(MAPPING))
+    node.lab.run(Owner(node.lab.scene).link(node.kept("thethings")["link_id"]))
+    node.board.wait_text(r'"is": "linked"')
     node.lab.world.advance(seconds=150)  # pings
 
 
