@@ -213,9 +213,12 @@ def test_own_endpoints(lab: SimBench) -> None:
 
 @badge("""
 async def until_told():
-    def stop(data):
-        task.cancel()
-    task = asyncio.create_task(serve([("stop", {"on_data": stop})], auto_stop=False))
+    told = asyncio.Event()
+    task = asyncio.create_task(
+        serve([("stop", {"on_data": lambda data: told.set()})], auto_stop=False))
+    await told.wait()
+    await asyncio.sleep(5)  # the client reads the answer
+    task.cancel()
     try:
         await task
     except asyncio.CancelledError:
