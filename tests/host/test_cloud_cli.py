@@ -96,7 +96,12 @@ def test_groups(rig: Rig) -> None:
 
 def test_other_peoples_node(rig: Rig) -> None:
     rig.cli.use_token(rig.cloud.rainmaker.log_in(USER))
+    rig.cloud.rainmaker.mapping.add("somebody", "node-1")
     assert "not authorized" in rig.cli("getparams", "node-1")
     said = rig.cli("setparams", "node-1", "--data", '{"Lamp": {"Power": true}}')
     assert "not authorized" in said, said
     assert rig.node.written.empty()
+    said = rig.cli("removenode", "node-1")
+    assert "Failure (105003):  User is not authorized" in said, said
+    assert "successfully" not in said
+    assert rig.cloud.rainmaker.mappings == {("somebody", "node-1")}

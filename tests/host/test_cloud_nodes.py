@@ -304,18 +304,46 @@ async def test_other_peoples_nodes() -> None:
         rig.cloud.rainmaker.nodes.configured("node-1", lamp_config("node-1"))
         await rig.own(rig.hers)
         assert await rig.hers.config("node-1") == lamp_config("node-1")
-        for node_id in ("node-1", "no-such-node"):
+        assert (await rig.hers.details("node-1"))["config"] == lamp_config("node-1")
+        home = await rig.mine.create_group("home")
+        rig.cloud.new_node("nobody's")
+        for node_id in ("node-1", "nobody's", "no-such-node"):
             for call in (
+                rig.mine.details(node_id),
                 rig.mine.config(node_id),
                 rig.mine.params(node_id),
                 rig.mine.connected(node_id),
                 rig.mine.set_params(node_id, {"Lamp": {"Power": True}}),
                 rig.mine.create_group("mine", [node_id]),
+                rig.mine.add_to_group(home, [node_id]),
+                rig.mine.remove_from_group(home, [node_id]),
+                rig.mine.map_node(node_id, "", "remove"),
             ):
                 with pytest.raises(AppError, match="403: User is not authorized"):
                     await call
-        await rig.mine.map_node("node-1", "", "remove")
         assert await rig.hers.nodes() == ["node-1"]
+        assert [group["nodes"] for group in await rig.mine.groups()] == [[]]
+
+
+@in_loop
+async def test_a_refused_removal_is_no_request() -> None:
+    """The answer is what Espressif's program can print, and nothing else is changed by it."""
+    async with Rig(mqtt=False) as rig:
+        pending = await rig.mine.map_node("node-1", SECRET)
+        url = f"https://{rig.mine.host}/v1/user/nodes/mapping"
+        body = {"node_id": "node-1", "secret_key": "", "operation": "remove"}
+        headers = {"Authorization": rig.mine.token}
+        async with rig.session.put(url, json=body, headers=headers) as response:
+            answer = await response.json()
+        assert response.status == 403 and answer["status"] == "failure"
+        assert answer["description"] and type(answer["error_code"]) is int
+        assert "request_id" not in answer
+        assert [r.operation for r in rig.cloud.rainmaker.requests] == ["add"]
+        rig.cloud.rainmaker.report("node-1", SECRET, rig.mine.user_id)
+        assert await rig.mine.mapping_status(pending) == "confirmed"
+        await rig.mine.map_node("node-1", "", "remove")
+        with pytest.raises(AppError, match="403"):
+            await rig.mine.map_node("node-1", "", "remove")  # it was, but is no more
 
 
 @with_broker
@@ -355,8 +383,15 @@ async def test_groups() -> None:
         await rig.mine.add_to_group(home, ["node-1"])
         with pytest.raises(AppError, match="403"):
             await rig.mine.add_to_group(home, ["node-2"])
-        with pytest.raises(AppError, match="404"):
-            await rig.hers.add_to_group(home, ["node-2"])
+        for call in (rig.hers.add_to_group, rig.hers.remove_from_group):
+            with pytest.raises(AppError, match="404"):
+                await call(home, ["node-2"])
+        await rig.own(rig.mine, "node-3")
+        await rig.mine.add_to_group(home, ["node-3"])
+        with pytest.raises(AppError, match="403"):
+            await rig.mine.remove_from_group(home, ["node-3", "node-2"])  # all or nothing
+        assert (await rig.mine.groups())[0]["nodes"] == ["node-1", "node-3"]
+        await rig.mine.remove_from_group(home, ["node-3"])
         groups = [(g["group_id"], g["group_name"], g["nodes"]) for g in await rig.mine.groups()]
         assert groups == [(home, "home", ["node-1"])]
         assert await rig.hers.groups() == []

@@ -165,6 +165,11 @@ class RainMakerApp(_App):
     async def nodes(self) -> list[str]:
         return (await self._call("GET", "/v1/user/nodes"))["nodes"]
 
+    async def details(self, node_id: str) -> dict[str, Any]:
+        """Configuration, parameters and presence of one node."""
+        query = f"node_id={node_id}&node_details=true"
+        return (await self._call("GET", f"/v1/user/nodes?{query}"))["node_details"][0]
+
     async def config(self, node_id: str) -> dict[str, Any]:
         return await self._call("GET", f"/v1/user/nodes/config?nodeid={node_id}")
 
@@ -191,5 +196,11 @@ class RainMakerApp(_App):
         return (await self._call("POST", "/v1/user/node_group", body))["group_id"]
 
     async def add_to_group(self, group_id: str, nodes: list[str]) -> None:
-        body = {"operation": "add", "nodes": nodes}
+        await self._change_group(group_id, "add", nodes)
+
+    async def remove_from_group(self, group_id: str, nodes: list[str]) -> None:
+        await self._change_group(group_id, "remove", nodes)
+
+    async def _change_group(self, group_id: str, operation: str, nodes: list[str]) -> None:
+        body = {"operation": operation, "nodes": nodes}
         await self._call("PUT", f"/v1/user/node_group?group_id={group_id}", body)

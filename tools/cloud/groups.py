@@ -137,9 +137,10 @@ class Groups:
             raise failure(400, "Nodes go with operation add or remove", 108003)
         if operation == "add":
             self.add_nodes(user, group.group_id, nodes)
-        for node_id in nodes if operation == "remove" else ():
-            if node_id in group.nodes:
-                group.nodes.remove(node_id)
+        elif operation == "remove":
+            for node_id in nodes:
+                self._mappings.owned(user, node_id)
+            group.nodes = [node_id for node_id in group.nodes if node_id not in nodes]
         if "group_name" in fields:
             group.name = text_field(fields, "group_name", TEXT_LEN_MAX)
         return {"status": "success", "description": "Group updated"}

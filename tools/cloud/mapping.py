@@ -4,13 +4,15 @@ A mapping request stays `requested` until the node's MQTT message has brought th
 same secret; without that it is `timedout`. The message may come first. A newer request of the same
 user for the same node with another secret or operation makes the older one `discarded`; with the
 same secret both live on and are confirmed together, but the mapping is made once. Removing needs no
-message. A message that says `reset`, or that a node was reset to factory state, ends the mappings
-of everybody else.
+message; it is for the node's users only. A message that says `reset`, or that a node was reset to
+factory state, ends the mappings of everybody else.
 
 Nothing here runs on timers: states follow from the clock when someone looks.
 
 UNCONFIRMED: the time-out's length, when the real cloud says `discarded`, its error codes, that an
-unknown node is not refused but times out, and that `reset` counts before anything is confirmed.
+unknown node is not refused but times out, that `reset` counts before anything is confirmed, and how
+it refuses to remove a node that is not the user's: here as any other request about such a node, in
+the form that esp-rainmaker-cli prints.
 """
 
 from __future__ import annotations
@@ -190,6 +192,8 @@ class Mappings:
         if text_field(fields, "user_id", TEXT_LEN_MAX, empty=True) not in ("", user):
             raise failure(400, "User id does not match the token", 105009)
         self._settle()
+        if operation == "remove":
+            self.owned(user, node_id)
         if secret:
             self._seen.append(secret)
         for older in self._requests.values():
