@@ -2,83 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cloud_board import Clock, in_loop
+from cloud_board import in_loop
+from cloud_nodes import SECRET, Rig, do, until, with_broker
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from tools.cloud import LocalCloud, broker
-from tools.cloud.app import AppError, RainMakerApp, session_for
+from tools.cloud.app import AppError
 from tools.cloud.broker import BrokerError
 from tools.cloud.certs import Authority
 from tools.cloud.node_credentials import KeyKind, NodeCredentials, issue
-from tools.harness.paho_node import PahoNode, lamp_config
-
-PASSWORD = "correct horse"
-SECRET = "secret-of-this-mapping"
-with_broker = pytest.mark.skipif(broker.find() is None, reason=f"{broker.MISSING}")
-
-
-class Rig:
-    """A cloud with two users, its broker, and as many nodes as asked for."""
-
-    def __init__(self, mqtt: bool = True) -> None:
-        self.clock = Clock()
-        self.cloud = LocalCloud(utc=self.clock)
-        self.mqtt = mqtt
-        self._stack = contextlib.ExitStack()
-
-    async def __aenter__(self) -> Rig:
-        await self.cloud.start()
-        if self.mqtt:
-            await self.cloud.start_mqtt()
-        self.session = session_for(self.cloud.port, self.cloud.ca_pem)
-        self.mine, self.hers = [await self._user(name) for name in ("me@x.org", "her@x.org")]
-        return self
-
-    async def _user(self, name: str) -> RainMakerApp:
-        self.cloud.rainmaker.add_user(name, PASSWORD)
-        app = RainMakerApp(self.session)
-        await app.log_in(name, PASSWORD)
-        return app
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await asyncio.to_thread(self._stack.close)
-        await self.session.close()
-        await self.cloud.stop()
-
-    async def node(self, node_id: str = "node-1", kind: KeyKind = "ec", **options: Any) -> PahoNode:
-        return await self.connect(self.cloud.new_node(node_id, kind), **options)
-
-    async def connect(self, credentials: NodeCredentials, **options: Any) -> PahoNode:
-        def make() -> PahoNode:
-            return PahoNode(credentials, self.cloud.ca_pem, self.cloud.mqtt.port, **options)
-
-        return self._stack.enter_context(await asyncio.to_thread(make))
-
-    async def own(self, app: RainMakerApp, node_id: str = "node-1") -> None:
-        """Map without a node."""
-        request = await app.map_node(node_id, SECRET)
-        self.cloud.rainmaker.report(node_id, SECRET, app.user_id)
-        assert await app.mapping_status(request) == "confirmed"
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def do(node_call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    return await asyncio.to_thread(node_call, *args, **options)
-
+from tools.harness.paho_node import lamp_config
 
 # -- the classic mapping ---------------------------------------------------------------------
 
@@ -165,18 +104,6 @@ async def test_node_may_use_its_own_topics_only() -> None:
         known = rig.cloud.rainmaker.nodes.get("node-2")
         assert known.config is None and known.params == {}
         assert other.written.empty()
-
-
-@with_broker
-@pytest.mark.parametrize("wrong", ["authority", "expired"])
-@in_loop
-async def test_a_wrong_certificate_is_not_taken(wrong: str) -> None:
-    async with Rig() as rig:
-        authority = Authority() if wrong == "authority" else rig.cloud.mqtt.authority
-        made = issue(authority, "node-1", broker.MQTT_HOST, expired=wrong == "expired")
-        with pytest.raises((ConnectionError, OSError)):
-            await rig.connect(made, wait_s=0.5)
-        assert not any(node.connected for node in rig.cloud.rainmaker.nodes.all)
 
 
 # -- challenge and response ------------------------------------------------------------------

@@ -40,6 +40,7 @@ def take(cloud: LocalCloud) -> dict[str, Any]:
                 "route": entry.route,
                 "status": entry.status,
                 "fault": entry.fault,
+                "why": entry.why,
             }
             for entry in itertools.islice(reversed(cloud.log), _LOG_LEN)
         ],
