@@ -199,18 +199,37 @@ async def test_mapping_needs_both_sides(first: str) -> None:
         assert await rig.maker.nodes() == ["node-1"]
 
 
+@pytest.mark.parametrize("late_s, end", [(30, "confirmed"), (30.1, "timedout")])
+@pytest.mark.parametrize("watched", [True, False])
 @in_loop
-async def test_mapping_times_out() -> None:
+async def test_mapping_times_out(late_s: float, end: str, watched: bool) -> None:
+    """Whether or not somebody has looked before the node's message comes."""
     async with Rig() as rig:
         request = await rig.maker.map_node("node-1", "secret-1")
-        rig.clock.now += 30
+        rig.clock.now += late_s
+        if watched:
+            unsettled = "timedout" if end == "timedout" else "requested"
+            assert await rig.maker.mapping_status(request) == unsettled
         rig.cloud.rainmaker.report("node-1", "secret-1")
-        assert await rig.maker.mapping_status(request) == "confirmed"
-        late = await rig.maker.map_node("node-2", "secret-1")
-        rig.clock.now += 30.1
-        rig.cloud.rainmaker.report("node-2", "secret-1")
-        assert await rig.maker.mapping_status(late) == "timedout"
+        assert await rig.maker.mapping_status(request) == end
+        assert bool(rig.cloud.rainmaker.mappings) == (end == "confirmed")
+        # A new request is new, and the message good for it.
+        again = await rig.maker.map_node("node-1", "secret-1")
+        assert await rig.maker.mapping_status(again) == "confirmed"
+        assert await rig.maker.mapping_status(request) == end
         assert rig.cloud.rainmaker.mappings == {(rig.user_id, "node-1")}
+
+
+@pytest.mark.parametrize("early_s, end", [(30, "confirmed"), (30.1, "timedout")])
+@in_loop
+async def test_the_nodes_message_is_good_for_as_long_as_a_request(early_s, end: str) -> None:
+    async with Rig() as rig:
+        rig.cloud.rainmaker.report("node-1", "secret-1")
+        rig.clock.now += early_s
+        request = await rig.maker.map_node("node-1", "secret-1")
+        rig.clock.now += 30.1
+        assert await rig.maker.mapping_status(request) == end
+        assert bool(rig.cloud.rainmaker.mappings) == (end == "confirmed")
 
 
 @in_loop

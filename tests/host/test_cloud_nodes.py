@@ -174,6 +174,28 @@ async def test_challenge_is_refused() -> None:
         assert rig.cloud.rainmaker.history == []
 
 
+@pytest.mark.parametrize("asked_s, has_s", [({}, 300), ({"timeout": 360}, 360)], ids=["300", "360"])
+@pytest.mark.parametrize("late", [False, True], ids=["in-time", "late"])
+@in_loop
+async def test_a_challenge_is_good_for_its_time(
+    asked_s: dict[str, int], has_s: int, late: bool
+) -> None:
+    """The app's, which names none, and that of esp-rainmaker-cli; UNCONFIRMED for the app's."""
+    async with Rig(mqtt=False) as rig:
+        made = rig.cloud.new_node("node-1")
+        request, challenge = await rig.mine.initiate(**asked_s)
+        rig.clock.now += has_s if late else has_s - 0.1
+        answered = rig.mine.verify(request, "node-1", sign(made, challenge))
+        if late:
+            with pytest.raises(AppError, match="400: This request is timedout already"):
+                await answered
+        else:
+            await answered
+        assert await rig.mine.nodes() == ([] if late else ["node-1"])
+        (kept,) = rig.cloud.rainmaker.challenge_requests
+        assert kept.status == ("timedout" if late else "confirmed")
+
+
 # -- parameters ------------------------------------------------------------------------------
 
 

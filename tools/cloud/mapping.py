@@ -159,7 +159,7 @@ class Mappings:
             if at is not None and at <= min(now, end):
                 request.status = "confirmed"
                 self.add(request.user, request.node_id, max(at, request.at))
-            elif now >= end:
+            elif now > end:
                 request.status = "timedout"
 
     def _reported_at(self, request: MappingRequest) -> float | None:
