@@ -38,7 +38,7 @@ class Rig:
         return self
 
     async def _user(self, name: str) -> RainMakerApp:
-        self.cloud.rainmaker.add_user(name, PASSWORD)
+        self.cloud.rainmaker.accounts.add(name, PASSWORD)
         app = RainMakerApp(self.session)
         await app.log_in(name, PASSWORD)
         return app
@@ -60,7 +60,7 @@ class Rig:
     async def own(self, app: RainMakerApp, node_id: str = "node-1") -> None:
         """Map without a node."""
         request = await app.map_node(node_id, SECRET)
-        self.cloud.rainmaker.report(node_id, SECRET, app.user_id)
+        self.cloud.rainmaker.mapping.report(node_id, SECRET, app.user_id)
         assert await app.mapping_status(request) == "confirmed"
 
 

@@ -60,12 +60,12 @@ class Rig:
         await self.cloud.start()
         self.thing = self.cloud.thethings.add_thing()
         self.cloud.thethings.add_user(USER, "correct horse")
-        self.cloud.rainmaker.add_user(USER, "correct horse")
+        self.cloud.rainmaker.accounts.add(USER, "correct horse")
         self.session = session_for(self.cloud.port, self.cloud.ca_pem)
         self.app = ThethingsApp(self.session)
         self.app.token = self.cloud.thethings.log_in(USER)
         self.maker = RainMakerApp(self.session)
-        self.maker.token = self.cloud.rainmaker.log_in(USER)
+        self.maker.token = self.cloud.rainmaker.accounts.log_in(USER)
         identity = {"thing_token": self.thing.token, "node_id": NODE}
         self.board = Board(self._directory / "board", self.cloud, identity)
         return self
@@ -233,7 +233,8 @@ async def test_mapping_confirmed(tmp_path: Path) -> None:
         assert states(said) == ["pending", "sent", "confirmed"]
         assert await rig.maker.nodes() == [NODE]
         assert states(await rig.map(hand=False)) == ["confirmed"]
-        assert len(rig.cloud.rainmaker.history) == len(rig.cloud.rainmaker.requests) == 1
+        mapping = rig.cloud.rainmaker.mapping
+        assert len(mapping.history) == len(mapping.requests) == 1
         flash = b"".join(p.read_bytes() for p in rig.board.store.iterdir())
         assert SECRET.encode() not in flash and rig.maker.token.encode() not in flash
 
@@ -246,7 +247,7 @@ async def test_rainmaker_outlives_faults(tmp_path: Path, fault, words: str) -> N
         rig.cloud.faults.add(times=2, **fault)
         said = await rig.map()
         assert states(said) == ["pending", f"pending [{words}]", "sent", "confirmed"]
-        assert len(rig.cloud.rainmaker.history) == 1
+        assert len(rig.cloud.rainmaker.mapping.history) == 1
 
 
 @in_loop
@@ -270,17 +271,17 @@ async def test_needs_token_after_reboot_then_goes_on(tmp_path: Path) -> None:
         )
         assert states(await rig.board.run(script, code=3)) == ["pending", "sent"]
         assert states(await rig.map(hand=False)) == ["needs token"]
-        rig.cloud.rainmaker.report(NODE, SECRET)
-        rig.maker.token = rig.cloud.rainmaker.log_in(USER)
+        rig.cloud.rainmaker.mapping.report(NODE, SECRET)
+        rig.maker.token = rig.cloud.rainmaker.accounts.log_in(USER)
         assert states(await rig.map()) == ["confirmed"]
         assert rig.cloud.count("PUT", "/v1/user/nodes/mapping") == 1
-        assert len(rig.cloud.rainmaker.history) == 1
+        assert len(rig.cloud.rainmaker.mapping.history) == 1
 
 
 @in_loop
 async def test_token_expired(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.expire_tokens()
+        rig.cloud.rainmaker.accounts.expire_tokens()
         said = await rig.map()
         assert states(said) == ["pending", "failed(token expired)"] and len(rig.cloud.log) == 1
         assert states(await rig.map(hand=False)) == ["failed(token expired)"]
@@ -290,11 +291,11 @@ async def test_token_expired(tmp_path: Path) -> None:
 @in_loop
 async def test_node_side_that_never_reports(tmp_path: Path) -> None:
     async with Rig(tmp_path) as rig:
-        rig.cloud.rainmaker.mapping_timeout_s = 0.01
+        rig.cloud.rainmaker.mapping.timeout_s = 0.01
         said = await rig.map()
         assert states(said)[-1] == "failed(timedout)"
         assert rig.cloud.count("PUT", "/v1/user/nodes/mapping") == 5
-        assert not rig.cloud.rainmaker.mappings
+        assert not rig.cloud.rainmaker.mapping.all
 
 
 @in_loop
@@ -305,8 +306,8 @@ async def test_remove(tmp_path: Path) -> None:
         document = {"access_token": rig.maker.token, "operation": "remove"}
         script = f"DOCUMENT = {json.dumps(document).encode()!r}\nPERSIST = False\n{BIND_MAKER}"
         assert states(await rig.board.run(script))[-1] == "removed"
-        assert not rig.cloud.rainmaker.mappings
-        assert [c.operation for c in rig.cloud.rainmaker.history] == ["add", "remove"]
+        assert not rig.cloud.rainmaker.mapping.all
+        assert [c.operation for c in rig.cloud.rainmaker.mapping.history] == ["add", "remove"]
 
 
 @pytest.mark.parametrize("step", range(1, 9))
@@ -344,7 +345,7 @@ https.request = dying_request
         if said[-1] == ["end", "none"]:  # cut before the app got its answer: it tries again
             said = await rig.map(persist=True)
         assert said[-1] == ["end", "confirmed"]
-        assert len(rig.cloud.rainmaker.history) == 1
+        assert len(rig.cloud.rainmaker.mapping.history) == 1
         assert rig.cloud.count("PUT", "/v1/user/nodes/mapping") <= 2
 
 

@@ -149,7 +149,7 @@ async def test_the_right_secret_from_another_node_maps_nothing() -> None:
         assert rig.cloud.count("MQTT in", "/node/node-2/user/mapping", 400) == 2
         assert not any(entry.route.startswith("/node/node-1") for entry in rig.cloud.log)
         assert await rig.mine.mapping_status(request) == "requested"
-        assert rig.cloud.rainmaker.mappings == set()
+        assert rig.cloud.rainmaker.mapping.all == set()
 
 
 @in_loop

@@ -39,7 +39,7 @@ class Rig:
         await self.cloud.start()
         self.session = session_for(self.cloud.port, self.cloud.ca_pem)
         self.cloud.thethings.add_user("a@example.com", PASSWORD)
-        self.user_id = self.cloud.rainmaker.add_user("a@example.com", PASSWORD)
+        self.user_id = self.cloud.rainmaker.accounts.add("a@example.com", PASSWORD)
         self.things = ThethingsApp(self.session)
         self.maker = RainMakerApp(self.session)
         await self.things.log_in("a@example.com", PASSWORD)
@@ -185,16 +185,16 @@ async def test_token_goes_without_bearer() -> None:
 async def test_mapping_needs_both_sides(first: str) -> None:
     async with Rig() as rig:
         if first == "node":
-            rig.cloud.rainmaker.report("node-1", "secret-1")
+            rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
             rig.clock.now += 10
         request = await rig.maker.map_node("node-1", "secret-1")
         if first == "user":
             assert await rig.maker.mapping_status(request) == "requested"
-            rig.cloud.rainmaker.report("node-2", "secret-1")
-            rig.cloud.rainmaker.report("node-1", "secret-2")
+            rig.cloud.rainmaker.mapping.report("node-2", "secret-1")
+            rig.cloud.rainmaker.mapping.report("node-1", "secret-2")
             assert await rig.maker.mapping_status(request) == "requested"
             rig.clock.now += 10
-            rig.cloud.rainmaker.report("node-1", "secret-1")
+            rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
         assert await rig.maker.mapping_status(request) == "confirmed"
         assert await rig.maker.nodes() == ["node-1"]
 
@@ -210,26 +210,26 @@ async def test_mapping_times_out(late_s: float, end: str, watched: bool) -> None
         if watched:
             unsettled = "timedout" if end == "timedout" else "requested"
             assert await rig.maker.mapping_status(request) == unsettled
-        rig.cloud.rainmaker.report("node-1", "secret-1")
+        rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
         assert await rig.maker.mapping_status(request) == end
-        assert bool(rig.cloud.rainmaker.mappings) == (end == "confirmed")
+        assert bool(rig.cloud.rainmaker.mapping.all) == (end == "confirmed")
         # A new request is new, and the message good for it.
         again = await rig.maker.map_node("node-1", "secret-1")
         assert await rig.maker.mapping_status(again) == "confirmed"
         assert await rig.maker.mapping_status(request) == end
-        assert rig.cloud.rainmaker.mappings == {(rig.user_id, "node-1")}
+        assert rig.cloud.rainmaker.mapping.all == {(rig.user_id, "node-1")}
 
 
 @pytest.mark.parametrize("early_s, end", [(30, "confirmed"), (30.1, "timedout")])
 @in_loop
 async def test_the_nodes_message_is_good_for_as_long_as_a_request(early_s, end: str) -> None:
     async with Rig() as rig:
-        rig.cloud.rainmaker.report("node-1", "secret-1")
+        rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
         rig.clock.now += early_s
         request = await rig.maker.map_node("node-1", "secret-1")
         rig.clock.now += 30.1
         assert await rig.maker.mapping_status(request) == end
-        assert bool(rig.cloud.rainmaker.mappings) == (end == "confirmed")
+        assert bool(rig.cloud.rainmaker.mapping.all) == (end == "confirmed")
 
 
 @in_loop
@@ -237,17 +237,17 @@ async def test_repeated_and_superseded_requests() -> None:
     async with Rig() as rig:
         first = await rig.maker.map_node("node-1", "secret-1")
         again = await rig.maker.map_node("node-1", "secret-1")
-        rig.cloud.rainmaker.report("node-1", "secret-1")
+        rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
         assert await rig.maker.mapping_status(first) == "confirmed"
         assert await rig.maker.mapping_status(again) == "confirmed"
         old = await rig.maker.map_node("node-2", "old")
         new = await rig.maker.map_node("node-2", "new")
-        rig.cloud.rainmaker.report("node-2", "new")
+        rig.cloud.rainmaker.mapping.report("node-2", "new")
         assert await rig.maker.mapping_status(old) == "discarded"
         assert await rig.maker.mapping_status(new) == "confirmed"
         removal = await rig.maker.map_node("node-2", "", "remove")
         assert await rig.maker.mapping_status(removal) == "confirmed"
-        assert [(c.operation, c.node_id) for c in rig.cloud.rainmaker.history] == [
+        assert [(c.operation, c.node_id) for c in rig.cloud.rainmaker.mapping.history] == [
             ("add", "node-1"),
             ("add", "node-2"),
             ("remove", "node-2"),
@@ -270,8 +270,8 @@ async def test_report_in_the_nodes_place(how, end: str) -> None:
 async def test_a_request_is_its_users_own() -> None:
     async with Rig() as rig:
         request = await rig.maker.map_node("node-1", "secret-1")
-        rig.cloud.rainmaker.add_user("b@example.com", PASSWORD)
-        rig.maker.token = rig.cloud.rainmaker.log_in("b@example.com")
+        rig.cloud.rainmaker.accounts.add("b@example.com", PASSWORD)
+        rig.maker.token = rig.cloud.rainmaker.accounts.log_in("b@example.com")
         with pytest.raises(AppError, match="404"):
             await rig.maker.mapping_status(request)
 
@@ -424,7 +424,7 @@ async def test_nothing_secret_in_the_logs(caplog: pytest.LogCaptureFixture) -> N
                 async with plain.get(admin + path) as response:
                     said += await response.text()
         log = caplog.text + "\n".join(map(str, rig.cloud.log)) + repr(rig.cloud.log) + said
-        log += repr(rig.cloud.rainmaker.requests) + repr(thing)
+        log += repr(rig.cloud.rainmaker.mapping.requests) + repr(thing)
         secrets = [*rig.cloud.secrets(), "shared-id-1"]
         assert len(secrets) >= 7
         for secret in secrets:
@@ -462,7 +462,7 @@ async def test_admin_interface() -> None:
         assert certificate and made["node.crt"] == certificate.public_bytes(Encoding.PEM).decode()
         assert made["node.key"].startswith("-----BEGIN PRIVATE KEY")
         await rig.maker.map_node("node-1", "secret-1")
-        rig.cloud.rainmaker.report("node-1", "secret-1")
+        rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
         async with plain.get(f"{admin}/state") as response:
             state = await response.json()
         assert state["rainmaker"]["mappings"] == [{"user": rig.user_id, "node_id": "node-1"}]

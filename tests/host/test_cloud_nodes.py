@@ -36,7 +36,7 @@ async def test_maps_with_the_message_of_the_node() -> None:
         await until(lambda: rig.cloud.count("MQTT in", "/node/node-1/user/mapping") == 2)
         assert await rig.mine.mapping_status(request) == "requested"
         await do(node.map, rig.mine.user_id, SECRET)
-        await until(lambda: rig.cloud.rainmaker.mappings)
+        await until(lambda: rig.cloud.rainmaker.mapping.all)
         assert await rig.mine.mapping_status(request) == "confirmed"
         assert await rig.mine.nodes() == ["node-1"] and await rig.hers.nodes() == []
 
@@ -65,11 +65,11 @@ async def test_reset_ends_the_mappings_of_others() -> None:
         await rig.own(rig.mine)
         request = await rig.hers.map_node("node-1", "other secret")
         await do(node.map, rig.hers.user_id, "other secret", reset=True)
-        await until(lambda: rig.cloud.rainmaker.mappings == {(rig.hers.user_id, "node-1")})
+        await until(lambda: rig.cloud.rainmaker.mapping.all == {(rig.hers.user_id, "node-1")})
         assert await rig.hers.mapping_status(request) == "confirmed"
         await do(node.map, "esp-rmaker", "failed")  # the report of a factory reset
-        await until(lambda: not rig.cloud.rainmaker.mappings)
-        changes = [(c.operation, c.user) for c in rig.cloud.rainmaker.history]
+        await until(lambda: not rig.cloud.rainmaker.mapping.all)
+        changes = [(c.operation, c.user) for c in rig.cloud.rainmaker.mapping.history]
         assert changes == [
             ("add", rig.mine.user_id),
             ("remove", rig.mine.user_id),
@@ -171,7 +171,7 @@ async def test_challenge_is_refused() -> None:
         # New credentials: the old key proves nothing any more.
         rig.cloud.new_node("node-1")
         await refused("node-1", lambda c: sign(made, c), 400)
-        assert rig.cloud.rainmaker.history == []
+        assert rig.cloud.rainmaker.mapping.history == []
 
 
 @pytest.mark.parametrize("asked_s, has_s", [({}, 300), ({"timeout": 360}, 360)], ids=["300", "360"])
@@ -192,7 +192,7 @@ async def test_a_challenge_is_good_for_its_time(
         else:
             await answered
         assert await rig.mine.nodes() == ([] if late else ["node-1"])
-        (kept,) = rig.cloud.rainmaker.challenge_requests
+        (kept,) = rig.cloud.rainmaker.challenges.requests
         assert kept.status == ("timedout" if late else "confirmed")
 
 
@@ -287,8 +287,8 @@ async def test_a_refused_removal_is_no_request() -> None:
         assert response.status == 403 and answer["status"] == "failure"
         assert answer["description"] and type(answer["error_code"]) is int
         assert "request_id" not in answer
-        assert [r.operation for r in rig.cloud.rainmaker.requests] == ["add"]
-        rig.cloud.rainmaker.report("node-1", SECRET, rig.mine.user_id)
+        assert [r.operation for r in rig.cloud.rainmaker.mapping.requests] == ["add"]
+        rig.cloud.rainmaker.mapping.report("node-1", SECRET, rig.mine.user_id)
         assert await rig.mine.mapping_status(pending) == "confirmed"
         await rig.mine.map_node("node-1", "", "remove")
         with pytest.raises(AppError, match="403"):

@@ -120,7 +120,8 @@ class Mappings:
         reset: bool = False,
         at: float | None = None,
     ) -> None:
-        """The node's side says this secret for that user, as its MQTT message does."""
+        """The node's side says this secret, as its MQTT message does. user: None for any. at: UTC
+        seconds, if not now."""
         now = self._utc()
         if reset or user == RESET_USER:
             self.keep_only(node_id, user)

@@ -170,7 +170,7 @@ class Mqtt:
                 raise ValueError("a mapping of another node")
             if not (isinstance(user, str) and user and isinstance(secret, str) and secret):
                 raise ValueError("no user or no secret")
-            self._rainmaker.report(node_id, secret, user, reset=said.get("reset") is True)
+            self._rainmaker.mapping.report(node_id, secret, user, reset=said.get("reset") is True)
         else:
             self._rainmaker.nodes.reported(node_id, said)
 
