@@ -1,10 +1,11 @@
-"""Whom the local cloud's broker takes: certificates, client ids, and whose mapping message counts.
+"""The local cloud's broker: how it starts and ends, and whom it takes.
 
-paho-mqtt is the client; what the real broker refuses at once, this one takes and disregards.
+paho-mqtt is the client. What the real broker refuses at once, this one takes and disregards.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +13,42 @@ from cloud_board import in_loop
 from cloud_nodes import SECRET, Rig, do, until, with_broker
 
 from tools.cloud import LocalCloud, broker
+from tools.cloud.broker import BrokerError
 from tools.cloud.certs import Authority
 from tools.cloud.node_credentials import issue
 from tools.cloud.server import Entry
 from tools.harness.paho_node import PahoNode, lamp_config
 
-pytestmark = with_broker
+
+@in_loop
+async def test_says_how_to_get_mosquitto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "find", lambda: None)
+    async with LocalCloud() as cloud:
+        with pytest.raises(BrokerError, match="apt-get install mosquitto"):
+            await cloud.start_mqtt()
+
+
+@with_broker
+@in_loop
+async def test_says_that_the_port_is_taken() -> None:
+    async with LocalCloud() as cloud, LocalCloud() as other:
+        await cloud.start_mqtt()
+        with pytest.raises(BrokerError, match="port .* is taken"):
+            await other.start_mqtt(cloud.mqtt.port)
+        assert not other.mqtt.broker.running
+
+
+@with_broker
+@in_loop
+async def test_nothing_stays_of_the_broker() -> None:
+    async with LocalCloud() as cloud:
+        await cloud.start_mqtt()
+        folder = Path(cloud.mqtt.broker.directory)
+        assert (folder / "server.pem").stat().st_mode & 0o77 == 0
+    assert not cloud.mqtt.broker.running and not folder.exists()
+
+
+# -- whom it takes -------------------------------------------------------------------------
 
 
 def refusals(cloud: LocalCloud) -> list[Entry]:
@@ -28,19 +59,15 @@ async def is_useless(rig: Rig, node: PahoNode) -> None:
     """Whatever node-1 says and is told by way of this connection goes nowhere."""
     known = rig.cloud.rainmaker.nodes.get("node-1")
     request = await rig.mine.map_node("node-1", SECRET)
-    ends = ("config", "params/local", "user/mapping")
+    said = {
+        "config": lamp_config("node-1"),
+        "params/local": {"Lamp": {"Power": True}},
+        "user/mapping": {"node_id": "node-1", "user_id": rig.mine.user_id, "secret_key": SECRET},
+    }
     for ingest in (True, False):
-        for end, said in zip(
-            ends,
-            (
-                lamp_config("node-1"),
-                {"Lamp": {"Power": True}},
-                {"node_id": "node-1", "user_id": rig.mine.user_id, "secret_key": SECRET},
-            ),
-            strict=True,
-        ):
-            await do(node.publish, end, said, ingest=ingest)
-    for end in ends:
+        for end, document in said.items():
+            await do(node.publish, end, document, ingest=ingest)
+    for end in said:
         await until(lambda end=end: rig.cloud.count("MQTT in", f"/node/node-1/{end}", 403) == 2)
         assert rig.cloud.count("MQTT in", f"/node/node-1/{end}") == 0
     assert await rig.mine.mapping_status(request) == "requested"
@@ -51,6 +78,7 @@ async def is_useless(rig: Rig, node: PahoNode) -> None:
     assert node.written.empty()
 
 
+@with_broker
 @pytest.mark.parametrize(
     "client_id", ["node-2", "an id (p2, c1, k60, u'node-1'), with blanks", ""], ids=repr
 )
@@ -78,6 +106,7 @@ async def test_a_foreign_client_id_is_useless(client_id: str) -> None:
         assert len(refusals(rig.cloud)) == 1
 
 
+@with_broker
 @in_loop
 async def test_a_message_waits_for_who_sent_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """However late the thread is that reads what mosquitto says: here it never comes."""
@@ -89,6 +118,7 @@ async def test_a_message_waits_for_who_sent_it(monkeypatch: pytest.MonkeyPatch) 
         assert rig.cloud.rainmaker.nodes.get("node-1").params == {}
 
 
+@with_broker
 @in_loop
 async def test_a_nodes_id_does_not_help_another_certificate() -> None:
     """Like every broker, mosquitto drops the client that had the id before; the one that has taken
@@ -106,6 +136,7 @@ async def test_a_nodes_id_does_not_help_another_certificate() -> None:
         assert first.params == second.params == {} and not second.connected
 
 
+@with_broker
 @in_loop
 async def test_a_node_that_is_not_registered_is_useless() -> None:
     """The right authority made its certificate, but the cloud does not know of it."""
@@ -118,6 +149,7 @@ async def test_a_node_that_is_not_registered_is_useless() -> None:
         assert "--node node-1" in refusal.why and "credentials" in refusal.why
 
 
+@with_broker
 @pytest.mark.parametrize("wrong", ["authority", "expired"])
 @in_loop
 async def test_a_wrong_certificate_is_not_taken(wrong: str) -> None:
@@ -132,6 +164,7 @@ async def test_a_wrong_certificate_is_not_taken(wrong: str) -> None:
         assert refusals(rig.cloud) == []  # it did not get so far
 
 
+@with_broker
 @in_loop
 async def test_the_right_secret_from_another_node_maps_nothing() -> None:
     async with Rig() as rig:

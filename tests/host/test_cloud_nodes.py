@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from cloud_board import in_loop
 from cloud_nodes import SECRET, Rig, do, until, with_broker
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from tools.cloud import LocalCloud, broker
 from tools.cloud.app import AppError
-from tools.cloud.broker import BrokerError
-from tools.cloud.certs import Authority
-from tools.cloud.node_credentials import KeyKind, NodeCredentials, issue
 from tools.harness.paho_node import lamp_config
 
 # -- the classic mapping ---------------------------------------------------------------------
@@ -104,96 +94,6 @@ async def test_node_may_use_its_own_topics_only() -> None:
         known = rig.cloud.rainmaker.nodes.get("node-2")
         assert known.config is None and known.params == {}
         assert other.written.empty()
-
-
-# -- challenge and response ------------------------------------------------------------------
-
-
-def sign(made: NodeCredentials, challenge: str, salt_len: int = 32) -> bytes:
-    if isinstance(made.key, ec.EllipticCurvePrivateKey):
-        return made.key.sign(challenge.encode(), ec.ECDSA(hashes.SHA256()))
-    assert isinstance(made.key, rsa.RSAPrivateKey)
-    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_len)
-    return made.key.sign(challenge.encode(), pss, hashes.SHA256())
-
-
-@pytest.mark.parametrize("kind", ["ec", "rsa"])
-@in_loop
-async def test_challenge_and_response(kind: KeyKind) -> None:
-    async with Rig(mqtt=False) as rig:
-        made = rig.cloud.new_node("node-1", kind)
-        await rig.own(rig.hers)
-        group = await rig.mine.create_group("home")
-        request, challenge = await rig.mine.initiate(timeout=360)
-        await rig.mine.verify(request, "node-1", sign(made, challenge), group)
-        assert await rig.mine.nodes() == ["node-1"] and await rig.hers.nodes() == []
-        assert (await rig.mine.groups())[0]["nodes"] == ["node-1"]
-        # Once is enough.
-        with pytest.raises(AppError, match="400: This request is confirmed already"):
-            await rig.mine.verify(request, "node-1", sign(made, challenge))
-
-
-@in_loop
-async def test_challenge_is_refused() -> None:
-    async with Rig(mqtt=False) as rig:
-        made = rig.cloud.new_node("node-1")
-        other = rig.cloud.new_node("node-2", "rsa")
-
-        async def refused(
-            node_id: str, signature: Callable[[str], bytes], status: int, after_s: float = 0
-        ) -> None:
-            request, challenge = await rig.mine.initiate()
-            rig.clock.now += after_s
-            with pytest.raises(AppError, match=str(status)):
-                await rig.mine.verify(request, node_id, signature(challenge))
-            with pytest.raises(AppError, match="400: This request is"):  # the challenge is used
-                await rig.mine.verify(request, "node-1", sign(made, challenge))
-
-        await refused("node-1", lambda c: sign(made, c + "x"), 400)
-        await refused("node-1", lambda c: sign(other, c), 400)
-        await refused("node-1", lambda c: b"\x30\x00", 400)
-        await refused("node-3", lambda c: sign(made, c), 404)
-        await refused("node-2", lambda c: sign(other, c, salt_len=20), 400)
-        pkcs1 = other.key
-        assert isinstance(pkcs1, rsa.RSAPrivateKey)
-        await refused(
-            "node-2", lambda c: pkcs1.sign(c.encode(), padding.PKCS1v15(), hashes.SHA256()), 400
-        )
-        await refused("node-1", lambda c: sign(made, c), 400, after_s=300)
-        # Another user's request is no request.
-        request, challenge = await rig.hers.initiate(timeout=10)
-        with pytest.raises(AppError, match="404"):
-            await rig.mine.verify(request, "node-1", sign(made, challenge))
-        with pytest.raises(AppError, match="400"):
-            await rig.mine.initiate(timeout=0)
-        with pytest.raises(AppError, match="404"):
-            await rig.mine.initiate(group_id="nobody's")
-        # New credentials: the old key proves nothing any more.
-        rig.cloud.new_node("node-1")
-        await refused("node-1", lambda c: sign(made, c), 400)
-        assert rig.cloud.rainmaker.mapping.history == []
-
-
-@pytest.mark.parametrize("asked_s, has_s", [({}, 300), ({"timeout": 360}, 360)], ids=["300", "360"])
-@pytest.mark.parametrize("late", [False, True], ids=["in-time", "late"])
-@in_loop
-async def test_a_challenge_is_good_for_its_time(
-    asked_s: dict[str, int], has_s: int, late: bool
-) -> None:
-    """The app's, which names none, and that of esp-rainmaker-cli; UNCONFIRMED for the app's."""
-    async with Rig(mqtt=False) as rig:
-        made = rig.cloud.new_node("node-1")
-        request, challenge = await rig.mine.initiate(**asked_s)
-        rig.clock.now += has_s if late else has_s - 0.1
-        answered = rig.mine.verify(request, "node-1", sign(made, challenge))
-        if late:
-            with pytest.raises(AppError, match="400: This request is timedout already"):
-                await answered
-        else:
-            await answered
-        assert await rig.mine.nodes() == ([] if late else ["node-1"])
-        (kept,) = rig.cloud.rainmaker.challenges.requests
-        assert kept.status == ("timedout" if late else "confirmed")
 
 
 # -- parameters ------------------------------------------------------------------------------
@@ -346,67 +246,3 @@ async def test_groups() -> None:
         assert await rig.hers.groups() == []
         await rig.mine.map_node("node-1", "", "remove")
         assert (await rig.mine.groups())[0]["nodes"] == []
-
-
-# -- credentials and the broker --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["ec", "rsa"])
-def test_credentials_are_what_claiming_leaves(kind: KeyKind, tmp_path: Path) -> None:
-    authority = Authority()
-    made = issue(authority, "node-1", "mqtt.example", kind)
-    made.save(tmp_path)
-    (tmp_path / "ca.pem").write_bytes(authority.pem)
-    assert (tmp_path / "node.info").read_text() == "node-1"
-    assert (tmp_path / "endpoint.info").read_text() == "mqtt.example"
-    assert (tmp_path / "node.key").stat().st_mode & 0o77 == 0
-
-    def openssl(*arguments: str) -> str:
-        done = subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "node.crt: OK" in openssl("verify", "-CAfile", "ca.pem", "node.crt")
-    assert "CN = node-1" in openssl("x509", "-in", "node.crt", "-noout", "-subject")
-    public = openssl("pkey", "-in", "node.key", "-pubout")
-    assert public == openssl("x509", "-in", "node.crt", "-noout", "-pubkey")
-    (tmp_path / "node.der").write_bytes(made.key_der)
-    assert public == openssl("pkey", "-inform", "DER", "-in", "node.der", "-pubout")
-    table = (tmp_path / "node_info.csv").read_text().splitlines()
-    assert table[:2] == ["key,type,encoding,value", "rmaker_creds,namespace,,"]
-    assert all(Path(line.split(",")[3]).is_file() for line in table[2:])
-    assert (made.scalar is None) == (kind == "rsa")
-
-
-@pytest.mark.parametrize("node_id", ["", "a/b", "a+", "#", "$aws", "a b", "x" * 65, "kö"])
-def test_node_ids_that_cannot_be(node_id: str) -> None:
-    with pytest.raises(ValueError, match="node id"):
-        issue(Authority(), node_id, "mqtt.example")
-
-
-@in_loop
-async def test_says_how_to_get_mosquitto(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "find", lambda: None)
-    async with LocalCloud() as cloud:
-        with pytest.raises(BrokerError, match="apt-get install mosquitto"):
-            await cloud.start_mqtt()
-
-
-@with_broker
-@in_loop
-async def test_says_that_the_port_is_taken() -> None:
-    async with LocalCloud() as cloud, LocalCloud() as other:
-        await cloud.start_mqtt()
-        with pytest.raises(BrokerError, match="port .* is taken"):
-            await other.start_mqtt(cloud.mqtt.port)
-        assert not other.mqtt.broker.running
-
-
-@with_broker
-@in_loop
-async def test_nothing_stays_of_the_broker() -> None:
-    async with LocalCloud() as cloud:
-        await cloud.start_mqtt()
-        folder = Path(cloud.mqtt.broker.directory)
-        assert (folder / "server.pem").stat().st_mode & 0o77 == 0
-    assert not cloud.mqtt.broker.running and not folder.exists()
