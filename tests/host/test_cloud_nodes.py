@@ -246,3 +246,23 @@ async def test_groups() -> None:
         assert await rig.hers.groups() == []
         await rig.mine.map_node("node-1", "", "remove")
         assert (await rig.mine.groups())[0]["nodes"] == []
+
+
+@in_loop
+async def test_a_mapped_node_joins_a_group_of_its_user() -> None:
+    async with Rig(mqtt=False) as rig:
+        home, gone = [await rig.mine.create_group(name) for name in ("home", "gone")]
+        with pytest.raises(AppError, match="404: Group not found"):
+            await rig.hers.map_node("node-1", SECRET, group_id=home)
+        assert rig.cloud.rainmaker.mapping.requests == []
+        for node_id, group_id in (("node-1", home), ("node-2", gone)):
+            await rig.mine.map_node(node_id, SECRET, group_id=group_id)
+        assert [group["nodes"] for group in await rig.mine.groups()] == [[], []]
+        url = f"https://{rig.mine.host}/v1/user/node_group?group_id={gone}"
+        headers = {"Authorization": rig.mine.token}
+        async with rig.session.delete(url, headers=headers) as response:
+            assert response.status == 200
+        for node_id in ("node-1", "node-2"):
+            rig.cloud.rainmaker.mapping.report(node_id, SECRET, rig.mine.user_id)
+        assert await rig.mine.nodes() == ["node-1", "node-2"]
+        assert [group["nodes"] for group in await rig.mine.groups()] == [["node-1"]]

@@ -134,9 +134,12 @@ class RainMakerApp(_App):
 
     # -- mapping ----------------------------------------------------------------------------
 
-    async def map_node(self, node_id: str, secret: str, operation: str = "add") -> str:
+    async def map_node(
+        self, node_id: str, secret: str, operation: str = "add", group_id: str = ""
+    ) -> str:
         """Returns the request id."""
         body = {"node_id": node_id, "secret_key": secret, "operation": operation}
+        body |= {"group_id": group_id} if group_id else {}
         return (await self._call("PUT", "/v1/user/nodes/mapping", body))["request_id"]
 
     async def mapping_status(self, request_id: str) -> str:

@@ -40,6 +40,7 @@ class MappingRequest:
     operation: str
     secret: str = dataclasses.field(repr=False)
     at: float  # UTC, seconds
+    group_id: str = ""  # which the node joins
     status: str = "requested"
 
 
@@ -65,14 +66,17 @@ class Change:
 
 class Mappings:
     """Who owns what now, how it came to be, and the requests for it. `timeout_s` may be changed at
-    any time. `on_request` is called with each new request to add, `on_removed` with (user id,
-    node id)."""
+    any time. `on_request` is called with each new request to add, `on_confirmed` when it has come to
+    that, `on_removed` with (user id, node id). `owned_group(user, group id)` raises Refusal for a
+    group that is not the user's."""
 
     def __init__(self, utc: Callable[[], float], accounts: Accounts) -> None:
         self._utc = utc
         self._accounts = accounts
         self.timeout_s = 30.0
         self.on_request: list[Callable[[MappingRequest], None]] = []
+        self.on_confirmed: list[Callable[[MappingRequest], None]] = []
+        self.owned_group: Callable[[str, str], object] = lambda _user, _group_id: None
         self.on_removed: list[Callable[[str, str], None]] = []
         self._requests: dict[str, MappingRequest] = {}
         self._reports: list[Report] = []
@@ -160,6 +164,8 @@ class Mappings:
             if at is not None and at <= min(now, end):
                 request.status = "confirmed"
                 self.add(request.user, request.node_id, max(at, request.at))
+                for tell in self.on_confirmed:
+                    tell(request)
             elif now > end:
                 request.status = "timedout"
 
@@ -192,6 +198,9 @@ class Mappings:
         secret = text_field(fields, "secret_key", TEXT_LEN_MAX, empty=operation == "remove")
         if text_field(fields, "user_id", TEXT_LEN_MAX, empty=True) not in ("", user):
             raise failure(400, "User id does not match the token", 105009)
+        group_id = text_field(fields, "group_id", TEXT_LEN_MAX, empty=True)
+        if group_id:
+            self.owned_group(user, group_id)
         self._settle()
         if operation == "remove":
             self.owned(user, node_id)
@@ -202,7 +211,9 @@ class Mappings:
                 (older.secret, older.operation) != (secret, operation)
             ):
                 older.status = "discarded"
-        new = MappingRequest(tokens.short_id(), user, node_id, operation, secret, self._utc())
+        new = MappingRequest(
+            tokens.short_id(), user, node_id, operation, secret, self._utc(), group_id
+        )
         self._requests[new.request_id] = new
         if operation == "remove":
             new.status = "confirmed"
