@@ -5,6 +5,7 @@ paho-mqtt is the client. What the real broker refuses at once, this one takes an
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,30 @@ async def test_a_message_waits_for_who_sent_it(monkeypatch: pytest.MonkeyPatch) 
         await do(node.publish, "params/local", {"Lamp": {"Power": True}})
         await until(lambda: rig.cloud.count("MQTT in", "/node/node-1/params/local", 403))
         assert rig.cloud.rainmaker.nodes.get("node-1").params == {}
+
+
+@with_broker
+@in_loop
+async def test_a_message_counts_no_more_when_its_sender_has_left() -> None:
+    async with Rig() as rig:
+        left = threading.Event()
+        catch_up = rig.cloud.mqtt.broker.catch_up
+
+        def late() -> None:
+            left.wait(10)
+            catch_up()
+
+        rig.cloud.mqtt.broker.catch_up = late
+        node = await rig.connect(rig.cloud.new_node("node-1"), client_id="foreign")
+        await do(node.publish, "params/local", {"Lamp": {"Power": True}})
+        await do(node.close)
+        # Whoever has the same client id next is let in when the one before is gone.
+        await rig.connect(rig.cloud.new_node("node-2"), client_id="foreign")
+        left.set()
+        await until(lambda: rig.cloud.count("MQTT in", "/node/node-1/params/local", 403))
+        assert rig.cloud.rainmaker.nodes.get("node-1").params == {}
+        await until(lambda: not rig.cloud.mqtt.refuses("node-1"))
+        assert rig.cloud.mqtt.refuses("node-2")
 
 
 @with_broker

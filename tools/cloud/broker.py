@@ -37,6 +37,7 @@ NODE_TOPICS = {
     "params/local/init": "esp_init_params",
 }
 REMOTE = "params/remote"  # what it subscribes to
+LEFT = f"{CLOUD_NAME}/left"  # what the cloud says to itself
 
 _LOOPBACK = "127.0.0.1"
 _PROGRAM = "mosquitto"
@@ -233,7 +234,7 @@ def _config(folder: Path, port: int, log_types: Sequence[str]) -> str:
 
 def _acl() -> str:
     """Own topics only: %u is the common name of the client's certificate."""
-    lines = [f"user {CLOUD_NAME}", f"topic write node/+/{REMOTE}"]
+    lines = [f"user {CLOUD_NAME}", f"topic write node/+/{REMOTE}", f"topic readwrite {LEFT}"]
     for end, rule in NODE_TOPICS.items():
         lines += [f"topic read node/+/{end}", f"topic read $aws/rules/{rule}/node/+/{end}"]
     for end, rule in NODE_TOPICS.items():

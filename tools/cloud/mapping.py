@@ -66,9 +66,9 @@ class Change:
 
 class Mappings:
     """Who owns what now, how it came to be, and the requests for it. `timeout_s` may be changed at
-    any time. `on_request` is called with each new request to add, `on_confirmed` when it has come to
-    that, `on_removed` with (user id, node id). `owned_group(user, group id)` raises Refusal for a
-    group that is not the user's."""
+    any time. `on_request` is called with each new request to add, `on_confirmed` when that has come
+    to pass, `on_removed` with (user id, node id). `owned_group(user, group id)` raises Refusal for
+    a group that is not the user's."""
 
     def __init__(self, utc: Callable[[], float], accounts: Accounts) -> None:
         self._utc = utc

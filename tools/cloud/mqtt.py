@@ -23,7 +23,7 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
-from .broker import CLOUD_NAME, MQTT_HOST, NODE_TOPICS, REMOTE, Broker, BrokerError
+from .broker import CLOUD_NAME, LEFT, MQTT_HOST, NODE_TOPICS, REMOTE, Broker, BrokerError
 from .certs import Authority
 from .node_credentials import NodeCredentials, issue
 from .rainmaker import RainMaker
@@ -51,7 +51,10 @@ class Mqtt:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: paho.Client | None = None
-        self._refused: set[tuple[str, str]] = set()  # (client id, certificate's name)
+        # Who is connected and should not be: client id and certificate's name. And the names of
+        # those of them that went, but of whom messages may be under way.
+        self._refused: list[tuple[str, str]] = []
+        self._leaving: list[str] = []
 
     @property
     def port(self) -> int:
@@ -60,6 +63,8 @@ class Mqtt:
     async def start(self, port: int = 0) -> None:
         """Broker up, cloud connected and subscribed. Raises BrokerError."""
         self._loop = loop = asyncio.get_running_loop()
+        self._refused.clear()
+        self._leaving.clear()
         await loop.run_in_executor(None, self.broker.start, port)
         ready = threading.Event()
         client = connect(self._own, self.authority.pem)
@@ -108,10 +113,14 @@ class Mqtt:
         if node_id == CLOUD_NAME:
             return
         if connected and (why := self._fault(client_id, node_id)):
-            self._refused.add(client)
+            self._refused.append(client)
             self._tell("MQTT connect", f"node/{node_id}", 403, why)
         elif client in self._refused:
             self._refused.remove(client)
+            if self._client is not None:
+                # Comes back behind whatever the broker had from that client.
+                self._leaving.append(node_id)
+                self._client.publish(LEFT, node_id, qos=1)
         else:
             self._rainmaker.nodes.present(node_id, connected)
 
@@ -130,7 +139,8 @@ class Mqtt:
 
     def refuses(self, node_id: str) -> bool:
         """Whether somebody is connected with that node's certificate who should not be."""
-        return any(name == node_id for _client_id, name in self._refused)
+        names = [name for _client_id, name in self._refused]
+        return node_id in names or node_id in self._leaving
 
     def _publish(self, node_id: str, payload: bytes) -> None:
         topic = f"node/{node_id}/{REMOTE}"
@@ -143,6 +153,10 @@ class Mqtt:
         self._tell("MQTT out", topic, 200, "")
 
     def _received(self, topic: str, payload: bytes) -> None:
+        if topic == LEFT:
+            with contextlib.suppress(ValueError):  # of before a restart, or twice
+                self._leaving.remove(payload.decode())
+            return
         parts = topic.split("/")
         if parts[:2] == ["$aws", "rules"]:
             parts = parts[3:]
@@ -197,6 +211,6 @@ def connect(
 
 
 def _subscribe(client: paho.Client, *_rest: Any) -> None:
-    topics = [f"node/+/{end}" for end in NODE_TOPICS]
+    topics = [LEFT, *(f"node/+/{end}" for end in NODE_TOPICS)]
     topics += [f"$aws/rules/{rule}/node/+/{end}" for rule, end in _RULES.items()]
     client.subscribe([(topic, 1) for topic in topics])
