@@ -249,7 +249,7 @@ def _stages(story: Story, scene: Scene, board: Board) -> None:
             board.wait_state("cloud", _WAIT_S, cloud=cloud, **{"is": wanted})
     story.stage("board: says itself that it is linked and mapped")
     _need(len(scene.cloud.thethings.history) == 1, "linked more than once")
-    _need(len(scene.cloud.rainmaker.history) == 1, "mapped more than once")
+    _need(len(scene.cloud.rainmaker.mapping.history) == 1, "mapped more than once")
     board.reset()
     board.wait("boot", _WAIT_S)
     board.wait_state("online", _WAIT_S)

@@ -55,7 +55,7 @@ def wait_done(lab: SimBench) -> None:
     for cloud, wanted in CLOUDS.items():
         lab.board.wait_text(rf'"cloud": "{cloud}", "is": "{wanted}"')
     assert len(lab.cloud.thethings.history) == 1
-    assert [c.operation for c in lab.cloud.rainmaker.history] == ["add"]
+    assert [c.operation for c in lab.cloud.rainmaker.mapping.history] == ["add"]
     assert lab.run(Owner(lab.scene).nodes()) == [NODE_ID]
 
 

@@ -96,7 +96,7 @@ def whole(lab: SimBench, pop: str | None = None) -> None:
     assert kept["rainmaker"] == {"st": "confirmed"}
     assert pop in (None, kept["identity"]["pop"])
     assert len(lab.cloud.thethings.history) == 1
-    assert [c.operation for c in lab.cloud.rainmaker.history] == ["add"]
+    assert [c.operation for c in lab.cloud.rainmaker.mapping.history] == ["add"]
 
 
 # -- one cut, at each step -------------------------------------------------------------------

@@ -64,7 +64,7 @@ def mapped(lab: SimBench) -> list[str]:
 
 
 def adds(lab: SimBench) -> int:
-    return sum(change.operation == "add" for change in lab.cloud.rainmaker.history)
+    return sum(change.operation == "add" for change in lab.cloud.rainmaker.mapping.history)
 
 
 def said(lab: SimBench, state: str) -> int:
@@ -96,7 +96,7 @@ def test_secret_is_kept_while_needed_and_erased_after(lab: SimBench) -> None:
     wait_cloud(lab, "sent")
     assert in_flash(lab, SECRET) == ["nvs/rainmaker.dat"]
     assert in_flash(lab, token[:40]) == []
-    lab.cloud.rainmaker.report(NODE_ID, SECRET)
+    lab.cloud.rainmaker.mapping.report(NODE_ID, SECRET)
     wait_cloud(lab, "confirmed")
     assert stored(lab.sim, "rainmaker") == {"st": "confirmed"}
     assert in_flash(lab, SECRET) == []
@@ -118,7 +118,7 @@ def test_node_side_late(lab: SimBench) -> None:
 @rainmaker_only
 def test_node_side_first(lab: SimBench) -> None:
     lab.scene.reports.enable(NODE_ID, how="never")
-    lab.cloud.rainmaker.report(NODE_ID, SECRET)
+    lab.cloud.rainmaker.mapping.report(NODE_ID, SECRET)
     provision(lab)
     wait_cloud(lab, "confirmed")
     assert lab.cloud.count(*PUT) == 1
@@ -128,8 +128,8 @@ def test_node_side_first(lab: SimBench) -> None:
 @rainmaker_only
 def test_node_side_wrong_and_then_silent_ends_in_timedout(lab: SimBench) -> None:
     lab.scene.reports.enable(NODE_ID, how="never")
-    lab.cloud.rainmaker.mapping_timeout_s = 10
-    lab.cloud.rainmaker.report(NODE_ID, "not-" + SECRET)
+    lab.cloud.rainmaker.mapping.timeout_s = 10
+    lab.cloud.rainmaker.mapping.report(NODE_ID, "not-" + SECRET)
     provision(lab)
     wait_cloud(lab, "timedout")
     lab.world.advance(seconds=180)
@@ -145,7 +145,7 @@ def test_node_side_wrong_and_then_silent_ends_in_timedout(lab: SimBench) -> None
 @rainmaker_only
 def test_node_side_comes_back_after_a_time_out(lab: SimBench) -> None:
     lab.scene.reports.enable(NODE_ID, how="wrong")
-    lab.cloud.rainmaker.mapping_timeout_s = 10
+    lab.cloud.rainmaker.mapping.timeout_s = 10
     provision(lab)
     wait_cloud(lab, "timedout")
     lab.scene.reports.enable(NODE_ID)
@@ -162,7 +162,7 @@ def test_remove(lab: SimBench) -> None:
     provision_again(lab, operation="remove")
     wait_cloud(lab, "removed")
     assert mapped(lab) == []
-    assert [c.operation for c in lab.cloud.rainmaker.history] == ["add", "remove"]
+    assert [c.operation for c in lab.cloud.rainmaker.mapping.history] == ["add", "remove"]
     assert in_flash(lab, SECRET) == []
 
 
@@ -170,7 +170,7 @@ def test_remove(lab: SimBench) -> None:
 def test_expired_token_is_not_tried_again(lab: SimBench) -> None:
     owner = Owner(lab.scene)
     stale = lab.run(owner.access_token())
-    lab.cloud.rainmaker.expire_tokens()
+    lab.cloud.rainmaker.accounts.expire_tokens()
     provision(lab, token=stale)
     wait_cloud(lab, "failed(token expired)")
     lab.world.advance(seconds=310)  # longer than any pause of the back-off
@@ -187,7 +187,7 @@ def test_token_that_expires_while_waiting(lab: SimBench) -> None:
     lab.scene.reports.enable(NODE_ID, how="never")
     provision(lab)
     wait_cloud(lab, "sent")
-    lab.cloud.rainmaker.expire_tokens()
+    lab.cloud.rainmaker.accounts.expire_tokens()
     lab.world.advance(seconds=10)
     wait_cloud(lab, "failed(token expired)")
     lab.world.advance(minutes=5)
@@ -196,7 +196,7 @@ def test_token_that_expires_while_waiting(lab: SimBench) -> None:
 
 @rainmaker_only
 def test_needs_token_after_a_reboot(lab: SimBench) -> None:
-    lab.cloud.rainmaker.mapping_timeout_s = 3600
+    lab.cloud.rainmaker.mapping.timeout_s = 3600
     lab.scene.reports.enable(NODE_ID, how="never")
     provision(lab)
     wait_cloud(lab, "sent")
@@ -209,7 +209,7 @@ def test_needs_token_after_a_reboot(lab: SimBench) -> None:
     # The next token goes on with the request that was made before the reboot.
     provision_again(lab)
     wait_cloud(lab, "sent")
-    lab.cloud.rainmaker.report(NODE_ID, SECRET)
+    lab.cloud.rainmaker.mapping.report(NODE_ID, SECRET)
     lab.world.advance(seconds=10)
     wait_cloud(lab, "confirmed")
     assert lab.cloud.count(*PUT) == 1
@@ -225,7 +225,7 @@ def test_persisted_token_goes_on_after_a_reboot(lab: SimBench) -> None:
     lab.board.reset()
     lab.board.wait("boot")
     wait_cloud(lab, "sent")
-    lab.cloud.rainmaker.report(NODE_ID, SECRET)
+    lab.cloud.rainmaker.mapping.report(NODE_ID, SECRET)
     wait_cloud(lab, "confirmed")
     assert adds(lab) == 1
     assert in_flash(lab, token) == in_flash(lab, SECRET) == []
@@ -257,7 +257,7 @@ def test_no_pop_board_takes_no_secrets(lab: SimBench) -> None:
     assert "no_pop" in capabilities
     assert state is WifiState.CONNECTED  # Wi-Fi works all the same
     wait_cloud(lab, "none")
-    assert lab.cloud.rainmaker.requests == []
+    assert lab.cloud.rainmaker.mapping.requests == []
     assert in_flash(lab, SECRET) == []
 
 

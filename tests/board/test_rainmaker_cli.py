@@ -52,7 +52,7 @@ def the_cli(lab: SimBench, home: Path, log_in: bool = False) -> RainMakerCli:
         said = cli.log_in(USER, lab.scene.user_password)
         assert "Login successful" in said, said
     else:
-        cli.use_token(lab.cloud.rainmaker.log_in(USER))
+        cli.use_token(lab.cloud.rainmaker.accounts.log_in(USER))
     return cli
 
 
@@ -84,12 +84,12 @@ def test_provisions_and_maps(lab: SimBench, tmp_path: Path, security: int) -> No
     said = provision(lab, cli)
     assert f"Auto-detected Security Scheme: {security}" in said, said
     assert "Node added to your account successfully" in said, said
-    ((user, node),) = lab.cloud.rainmaker.mappings
-    assert dict(lab.cloud.rainmaker.users)[USER] == user and node == NODE_ID
-    assert [r.status for r in lab.cloud.rainmaker.requests] == ["confirmed"]
+    ((user, node),) = lab.cloud.rainmaker.mapping.all
+    assert dict(lab.cloud.rainmaker.accounts.users)[USER] == user and node == NODE_ID
+    assert [r.status for r in lab.cloud.rainmaker.mapping.requests] == ["confirmed"]
     lab.board.wait_state("provisioned", told=True)
     lab.board.wait_state("cloud", cloud="rainmaker", **{"is": "confirmed"})
-    secret = lab.cloud.rainmaker.requests[0].secret
+    secret = lab.cloud.rainmaker.mapping.requests[0].secret
     assert not any(secret.encode() in content for content in lab.sim.files().values())
     assert stored(lab.sim, "rainmaker")["user"] == user
 
@@ -99,8 +99,8 @@ def test_answers_a_challenge_and_is_used(lab: SimBench, tmp_path: Path) -> None:
     cli = the_cli(lab, tmp_path)
     said = provision(lab, cli, None)
     assert "Device supports challenge-response" in said, said
-    assert [r.status for r in lab.cloud.rainmaker.challenge_requests] == ["confirmed"]
-    assert lab.cloud.rainmaker.requests == []  # nothing in the classic way
+    assert [r.status for r in lab.cloud.rainmaker.challenges.requests] == ["confirmed"]
+    assert lab.cloud.rainmaker.mapping.requests == []  # nothing in the classic way
     use(lab, cli)
 
 
@@ -117,7 +117,7 @@ def use(lab: SimBench, cli: RainMakerCli) -> None:
         said = cli("getparams", NODE_ID)
         assert json.loads(said[said.index("{") :])["Lamp"]["Power"] is value
     assert f"Removed node {NODE_ID} successfully" in cli("removenode", NODE_ID)
-    assert not lab.cloud.rainmaker.mappings
+    assert not lab.cloud.rainmaker.mapping.all
 
 
 def until(condition: Any) -> None:
@@ -141,4 +141,4 @@ def test_what_it_says_when_it_fails(lab: SimBench, tmp_path: Path) -> None:
     said = cli(*WIFI, "--pop", POP, "--ssid", lab.ssid, "--passphrase", lab.password)
     assert "Establishing session - Successful" in said, said
     assert "User-node association failed: Server responded with error code 404" in said, said
-    assert not lab.cloud.rainmaker.requests
+    assert not lab.cloud.rainmaker.mapping.requests

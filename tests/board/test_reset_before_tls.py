@@ -63,7 +63,7 @@ def test_a_persisted_token_outlives_the_restart(lab: SimBench) -> None:
     lab.talk(work)
     lab.board.wait("boot", cause="hard")
     lab.board.wait_state("cloud", cloud="rainmaker", **{"is": "confirmed"})
-    assert len(lab.cloud.rainmaker.history) == 1
+    assert len(lab.cloud.rainmaker.mapping.history) == 1
 
 
 def test_no_restart_with_just_enough(lab: SimBench) -> None:

@@ -8,6 +8,7 @@ as a list.
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import json
 import sys
@@ -16,6 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.cloud import LocalCloud
+from tools.cloud.app import RainMakerApp, ThethingsApp, session_for
+from tools.sim.node_reports import NodeReports
+
+NODE = "node-1"
+SECRET = "mapping-secret-1"
+USER = "a@example.com"
 
 _LIB = Path(__file__).parent.parent.parent / "lib"
 _MICROPYTHON = Path(sys.executable).parent / "micropython"
@@ -152,6 +159,55 @@ class Board:
         self.output += text
         assert process.returncode == code, text
         return [json.loads(line[1:]) for line in text.splitlines() if line.startswith("\x01")]
+
+
+class BoardRig:
+    """A cloud, its user's apps, and one board."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.cloud = LocalCloud()
+        self.reports = NodeReports(self.cloud.rainmaker)
+
+    async def __aenter__(self) -> BoardRig:
+        await self.cloud.start()
+        self.thing = self.cloud.thethings.add_thing()
+        self.cloud.thethings.add_user(USER, "correct horse")
+        self.cloud.rainmaker.accounts.add(USER, "correct horse")
+        self.session = session_for(self.cloud.port, self.cloud.ca_pem)
+        self.app = ThethingsApp(self.session)
+        self.app.token = self.cloud.thethings.log_in(USER)
+        self.maker = RainMakerApp(self.session)
+        self.maker.token = self.cloud.rainmaker.accounts.log_in(USER)
+        identity = {"thing_token": self.thing.token, "node_id": NODE}
+        self.board = Board(self._directory / "board", self.cloud, identity)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.session.close()
+        await self.cloud.stop()
+        self.check_output()
+
+    def check_output(self) -> None:
+        """What the board printed holds no secret (the link id is printed by the tests)."""
+        for secret in [*self.cloud.secrets(), SECRET]:
+            raw = secret.encode()
+            for form in (secret, raw.hex(), base64.b64encode(raw).decode()):
+                assert form not in self.board.output
+
+    async def get(self, url: str = "https://api.thethings.io/v2/x", **options: Any) -> list[Any]:
+        """One plain request of the board; ["answer", status] or ["error", kind, detail]."""
+        arguments = ", ".join(f"{k}={v!r}" for k, v in options.items())
+        said = await self.board.run(f"""
+async def main():
+    try:
+        status, _headers, _body = await https.request("GET", {url!r}, {arguments})
+        say("answer", status)
+    except https.CloudError as e:
+        say("error", e.kind, e.detail)
+asyncio.run(main())
+""")
+        return said[-1]
 
 
 async def until(

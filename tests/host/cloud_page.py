@@ -57,7 +57,7 @@ class Rig:
         await self.cloud.start()
         await self.cloud.start_admin()
         self.cloud.thethings.add_user(USER, PASSWORD)
-        self.cloud.rainmaker.add_user(USER, PASSWORD)
+        self.cloud.rainmaker.accounts.add(USER, PASSWORD)
         self.session = session_for(self.cloud.port, self.cloud.ca_pem)
         self.things = ThethingsApp(self.session)
         self.maker = RainMakerApp(self.session)

@@ -32,7 +32,7 @@ class Rig:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.cloud = LocalCloud()
-        self.user_id = self.cloud.rainmaker.add_user(USER, PASSWORD)
+        self.user_id = self.cloud.rainmaker.accounts.add(USER, PASSWORD)
         self.run(self.cloud.start_mqtt())
         made = self.cloud.new_node("node-1")
         self.node = PahoNode(made, self.cloud.ca_pem, self.cloud.mqtt.port)
@@ -70,7 +70,7 @@ def test_logs_in_and_lists(rig: Rig) -> None:
 
 
 def test_uses_a_node(rig: Rig) -> None:
-    rig.cli.use_token(rig.cloud.rainmaker.log_in(USER))
+    rig.cli.use_token(rig.cloud.rainmaker.accounts.log_in(USER))
     rig.cloud.rainmaker.mapping.add(rig.user_id, "node-1")
     said = rig.cli("setparams", "node-1", "--data", '{"Lamp": {"Power": true}}')
     assert "success" in said.lower(), said
@@ -79,11 +79,11 @@ def test_uses_a_node(rig: Rig) -> None:
     assert json.loads(said[said.index("{") :])["Lamp"] == {"Name": "Lamp", "Power": True}
     assert "esp.device.switch" in rig.cli("getnodeconfig", "node-1")
     assert "Removed node node-1 successfully" in rig.cli("removenode", "node-1")
-    assert not rig.cloud.rainmaker.mappings
+    assert not rig.cloud.rainmaker.mapping.all
 
 
 def test_groups(rig: Rig) -> None:
-    rig.cli.use_token(rig.cloud.rainmaker.log_in(USER))
+    rig.cli.use_token(rig.cloud.rainmaker.accounts.log_in(USER))
     rig.cloud.rainmaker.mapping.add(rig.user_id, "node-1")
     said = rig.cli("group", "add", "--name", "Home")
     group_id = json.loads(said[said.index("{") :])["group_id"]
@@ -95,8 +95,13 @@ def test_groups(rig: Rig) -> None:
 
 
 def test_other_peoples_node(rig: Rig) -> None:
-    rig.cli.use_token(rig.cloud.rainmaker.log_in(USER))
+    rig.cli.use_token(rig.cloud.rainmaker.accounts.log_in(USER))
+    rig.cloud.rainmaker.mapping.add("somebody", "node-1")
     assert "not authorized" in rig.cli("getparams", "node-1")
     said = rig.cli("setparams", "node-1", "--data", '{"Lamp": {"Power": true}}')
     assert "not authorized" in said, said
     assert rig.node.written.empty()
+    said = rig.cli("removenode", "node-1")
+    assert "Failure (105003):  User is not authorized" in said, said
+    assert "successfully" not in said
+    assert rig.cloud.rainmaker.mapping.all == {("somebody", "node-1")}

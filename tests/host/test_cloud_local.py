@@ -1,4 +1,4 @@
-"""The local cloud itself: rules, faults, certificates, log. The client is aiohttp's."""
+"""The local cloud's server: hosts, faults, certificates, log. The client is aiohttp's."""
 
 from __future__ import annotations
 
@@ -12,265 +12,12 @@ import urllib.parse
 
 import aiohttp
 import pytest
-from cloud_board import Clock, in_loop, until
+from cloud_apps import PASSWORD, Rig
+from cloud_board import in_loop, until
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tools.cloud import LocalCloud, standalone
-from tools.cloud.app import AppError, RainMakerApp, ThethingsApp, session_for
-from tools.sim.node_reports import NodeReports
-
-PASSWORD = "correct horse"
-
-
-async def board_posts(cloud: LocalCloud, session: aiohttp.ClientSession, token: str, link_id: str):
-    url = f"https://{cloud.hosts[0]}/v2/things/{token}/link-id"
-    async with session.post(url, json={"linkId": link_id}) as response:
-        return response.status, await response.json()
-
-
-class Rig:
-    """A cloud with one user on each side, and its client session."""
-
-    def __init__(self) -> None:
-        self.clock = Clock()
-        self.cloud = LocalCloud(utc=self.clock)
-
-    async def __aenter__(self) -> Rig:
-        await self.cloud.start()
-        self.session = session_for(self.cloud.port, self.cloud.ca_pem)
-        self.cloud.thethings.add_user("a@example.com", PASSWORD)
-        self.user_id = self.cloud.rainmaker.add_user("a@example.com", PASSWORD)
-        self.things = ThethingsApp(self.session)
-        self.maker = RainMakerApp(self.session)
-        await self.things.log_in("a@example.com", PASSWORD)
-        await self.maker.log_in("a@example.com", PASSWORD)
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.session.close()
-        await self.cloud.stop()
-
-    async def board(self, token: str, link_id: str):
-        return await board_posts(self.cloud, self.session, token, link_id)
-
-
-# -- thethings.io ----------------------------------------------------------------------------
-
-
-@in_loop
-async def test_link_id_board_first() -> None:
-    async with Rig() as rig:
-        thing = rig.cloud.thethings.add_thing()
-        waiting = (200, {"status": "success", "message": "waiting for app"})
-        assert await rig.board(thing.token, "id-1") == waiting
-        linked = {"status": "success", "message": "linked", "thingId": thing.thing_id}
-        assert await rig.things.link_id("id-1") == linked
-        assert await rig.board(thing.token, "id-1") == (200, linked)
-        assert await rig.things.link_id("id-1") == linked
-        assert await rig.things.things() == [thing.thing_id]
-        assert len(rig.cloud.thethings.history) == 1
-
-
-@in_loop
-async def test_link_id_app_first() -> None:
-    async with Rig() as rig:
-        thing = rig.cloud.thethings.add_thing()
-        assert (await rig.things.link_id("id-1"))["message"] == "waiting for thing"
-        assert (await rig.things.link_id("id-1"))["message"] == "waiting for thing"
-        assert (await rig.board(thing.token, "id-1"))[1]["message"] == "linked"
-        assert [(k.user, k.how) for k in rig.cloud.thethings.links] == [
-            ("a@example.com", "link-id")
-        ]
-
-
-@pytest.mark.parametrize("late_s, message", [(-1, "linked"), (0, "waiting for thing")])
-@in_loop
-async def test_window_is_24_hours_from_the_first_request(late_s: int, message: str) -> None:
-    async with Rig() as rig:
-        thing = rig.cloud.thethings.add_thing()
-        await rig.board(thing.token, "id-1")
-        rig.clock.now += 12 * 3600
-        await rig.board(thing.token, "id-1")  # does not prolong it
-        rig.clock.now += 12 * 3600 + late_s
-        assert (await rig.things.link_id("id-1"))["message"] == message
-        if late_s == 0:  # both start again: now the app is the first
-            assert (await rig.board(thing.token, "id-1"))[1]["message"] == "linked"
-
-
-@in_loop
-async def test_a_stranger_with_the_id_comes_too_late() -> None:
-    async with Rig() as rig:
-        thing = rig.cloud.thethings.add_thing()
-        rig.cloud.thethings.add_user("b@example.com", PASSWORD)
-        stranger = ThethingsApp(rig.session)
-        await stranger.log_in("b@example.com", PASSWORD)
-        await rig.board(thing.token, "id-1")
-        await rig.things.link_id("id-1")
-        assert (await stranger.link_id("id-1"))["message"] == "waiting for thing"
-        await rig.board(thing.token, "id-1")
-        assert await stranger.things() == []
-
-
-@in_loop
-async def test_thing_must_be_activated_and_known() -> None:
-    async with Rig() as rig:
-        asleep = rig.cloud.thethings.add_thing(activated=False)
-        status, answer = await rig.board(asleep.token, "id-1")
-        assert (status, answer["message"]) == (403, "thing not activated")
-        assert (await rig.board("no-such-token", "id-1"))[0] == 404
-        with pytest.raises(AppError, match="403: thing not activated"):
-            await rig.things.link_token(asleep.token)
-        asleep.activated = True
-        assert (await rig.things.link_token(asleep.token))["thingId"] == asleep.thing_id
-
-
-@in_loop
-async def test_user_must_be_logged_in() -> None:
-    async with Rig() as rig:
-        thing = rig.cloud.thethings.add_thing()
-        rig.cloud.thethings.log_out(rig.things.token)
-        for call in (
-            rig.things.link_id("id-1"),
-            rig.things.link_token(thing.token),
-            rig.things.unlink(thing.thing_id),
-            rig.things.things(),
-        ):
-            with pytest.raises(AppError, match="401"):
-                await call
-        with pytest.raises(AppError, match="401"):
-            await rig.things.log_in("a@example.com", "wrong")
-        assert rig.cloud.thethings.links == []
-
-
-@in_loop
-async def test_unlink_and_link_again() -> None:
-    async with Rig() as rig:
-        thing = rig.cloud.thethings.add_thing()
-        await rig.board(thing.token, "id-1")
-        await rig.things.link_id("id-1")
-        assert (await rig.things.unlink(thing.thing_id))["message"] == "unlinked"
-        assert await rig.things.things() == []
-        with pytest.raises(AppError, match="404"):
-            await rig.things.unlink(thing.thing_id)
-        assert (await rig.board(thing.token, "id-1"))[1]["message"] == "waiting for app"
-        await rig.things.link_id("id-1")
-        assert len(rig.cloud.thethings.history) == 2
-
-
-# -- RainMaker -------------------------------------------------------------------------------
-
-
-@in_loop
-async def test_token_is_as_long_as_real_ones_and_expires() -> None:
-    async with Rig() as rig:
-        assert 1150 <= len(rig.maker.token) <= 1300
-        claims = json.loads(base64.urlsafe_b64decode(rig.maker.token.split(".")[1] + "=="))
-        assert claims["exp"] == int(rig.clock.now + 3600)
-        assert await rig.maker.nodes() == []
-        rig.clock.now += 3600
-        with pytest.raises(AppError, match="401: The incoming token has expired"):
-            await rig.maker.nodes()
-
-
-@in_loop
-async def test_token_goes_without_bearer() -> None:
-    async with Rig() as rig:
-        rig.maker.token = f"Bearer {rig.maker.token}"
-        with pytest.raises(AppError, match="401"):
-            await rig.maker.nodes()
-
-
-@pytest.mark.parametrize("first", ["user", "node"])
-@in_loop
-async def test_mapping_needs_both_sides(first: str) -> None:
-    async with Rig() as rig:
-        if first == "node":
-            rig.cloud.rainmaker.report("node-1", "secret-1")
-            rig.clock.now += 10
-        request = await rig.maker.map_node("node-1", "secret-1")
-        if first == "user":
-            assert await rig.maker.mapping_status(request) == "requested"
-            rig.cloud.rainmaker.report("node-2", "secret-1")
-            rig.cloud.rainmaker.report("node-1", "secret-2")
-            assert await rig.maker.mapping_status(request) == "requested"
-            rig.clock.now += 10
-            rig.cloud.rainmaker.report("node-1", "secret-1")
-        assert await rig.maker.mapping_status(request) == "confirmed"
-        assert await rig.maker.nodes() == ["node-1"]
-
-
-@in_loop
-async def test_mapping_times_out() -> None:
-    async with Rig() as rig:
-        request = await rig.maker.map_node("node-1", "secret-1")
-        rig.clock.now += 30
-        rig.cloud.rainmaker.report("node-1", "secret-1")
-        assert await rig.maker.mapping_status(request) == "confirmed"
-        late = await rig.maker.map_node("node-2", "secret-1")
-        rig.clock.now += 30.1
-        rig.cloud.rainmaker.report("node-2", "secret-1")
-        assert await rig.maker.mapping_status(late) == "timedout"
-        assert rig.cloud.rainmaker.mappings == {(rig.user_id, "node-1")}
-
-
-@in_loop
-async def test_repeated_and_superseded_requests() -> None:
-    async with Rig() as rig:
-        first = await rig.maker.map_node("node-1", "secret-1")
-        again = await rig.maker.map_node("node-1", "secret-1")
-        rig.cloud.rainmaker.report("node-1", "secret-1")
-        assert await rig.maker.mapping_status(first) == "confirmed"
-        assert await rig.maker.mapping_status(again) == "confirmed"
-        old = await rig.maker.map_node("node-2", "old")
-        new = await rig.maker.map_node("node-2", "new")
-        rig.cloud.rainmaker.report("node-2", "new")
-        assert await rig.maker.mapping_status(old) == "discarded"
-        assert await rig.maker.mapping_status(new) == "confirmed"
-        removal = await rig.maker.map_node("node-2", "", "remove")
-        assert await rig.maker.mapping_status(removal) == "confirmed"
-        assert [(c.operation, c.node_id) for c in rig.cloud.rainmaker.history] == [
-            ("add", "node-1"),
-            ("add", "node-2"),
-            ("remove", "node-2"),
-        ]
-
-
-@pytest.mark.parametrize("how, end", [("right", "confirmed"), ("wrong", "timedout")])
-@in_loop
-async def test_report_in_the_nodes_place(how, end: str) -> None:
-    async with Rig() as rig:
-        NodeReports(rig.cloud.rainmaker).enable("node-1", after_s=20, how=how)
-        request = await rig.maker.map_node("node-1", "secret-1")
-        rig.clock.now += 19
-        assert await rig.maker.mapping_status(request) == "requested"
-        rig.clock.now += 20
-        assert await rig.maker.mapping_status(request) == end
-
-
-@in_loop
-async def test_a_request_is_its_users_own() -> None:
-    async with Rig() as rig:
-        request = await rig.maker.map_node("node-1", "secret-1")
-        rig.cloud.rainmaker.add_user("b@example.com", PASSWORD)
-        rig.maker.token = rig.cloud.rainmaker.log_in("b@example.com")
-        with pytest.raises(AppError, match="404"):
-            await rig.maker.mapping_status(request)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"[]", b"{", b"{}", b'{"node_id":"n","secret_key":"s","operation":"steal"}', b'{"node_id":1}'],
-)
-@in_loop
-async def test_malformed_mapping_is_refused(body: bytes) -> None:
-    async with Rig() as rig:
-        url = f"https://{rig.maker.host}/v1/user/nodes/mapping"
-        headers = {"Authorization": rig.maker.token}
-        async with rig.session.put(url, data=body, headers=headers) as response:
-            assert response.status == 400
-
-
-# -- the server ------------------------------------------------------------------------------
+from tools.cloud.app import AppError, ThethingsApp, session_for
 
 
 @in_loop
@@ -405,7 +152,7 @@ async def test_nothing_secret_in_the_logs(caplog: pytest.LogCaptureFixture) -> N
                 async with plain.get(admin + path) as response:
                     said += await response.text()
         log = caplog.text + "\n".join(map(str, rig.cloud.log)) + repr(rig.cloud.log) + said
-        log += repr(rig.cloud.rainmaker.requests) + repr(thing)
+        log += repr(rig.cloud.rainmaker.mapping.requests) + repr(thing)
         secrets = [*rig.cloud.secrets(), "shared-id-1"]
         assert len(secrets) >= 7
         for secret in secrets:
@@ -443,7 +190,7 @@ async def test_admin_interface() -> None:
         assert certificate and made["node.crt"] == certificate.public_bytes(Encoding.PEM).decode()
         assert made["node.key"].startswith("-----BEGIN PRIVATE KEY")
         await rig.maker.map_node("node-1", "secret-1")
-        rig.cloud.rainmaker.report("node-1", "secret-1")
+        rig.cloud.rainmaker.mapping.report("node-1", "secret-1")
         async with plain.get(f"{admin}/state") as response:
             state = await response.json()
         assert state["rainmaker"]["mappings"] == [{"user": rig.user_id, "node_id": "node-1"}]

@@ -2,83 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
-from cloud_board import Clock, in_loop
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cloud_board import in_loop
+from cloud_nodes import SECRET, Rig, do, until, with_broker
 
-from tools.cloud import LocalCloud, broker
-from tools.cloud.app import AppError, RainMakerApp, session_for
-from tools.cloud.broker import BrokerError
-from tools.cloud.certs import Authority
-from tools.cloud.node_credentials import KeyKind, NodeCredentials, issue
-from tools.harness.paho_node import PahoNode, lamp_config
-
-PASSWORD = "correct horse"
-SECRET = "secret-of-this-mapping"
-with_broker = pytest.mark.skipif(broker.find() is None, reason=f"{broker.MISSING}")
-
-
-class Rig:
-    """A cloud with two users, its broker, and as many nodes as asked for."""
-
-    def __init__(self, mqtt: bool = True) -> None:
-        self.clock = Clock()
-        self.cloud = LocalCloud(utc=self.clock)
-        self.mqtt = mqtt
-        self._stack = contextlib.ExitStack()
-
-    async def __aenter__(self) -> Rig:
-        await self.cloud.start()
-        if self.mqtt:
-            await self.cloud.start_mqtt()
-        self.session = session_for(self.cloud.port, self.cloud.ca_pem)
-        self.mine, self.hers = [await self._user(name) for name in ("me@x.org", "her@x.org")]
-        return self
-
-    async def _user(self, name: str) -> RainMakerApp:
-        self.cloud.rainmaker.add_user(name, PASSWORD)
-        app = RainMakerApp(self.session)
-        await app.log_in(name, PASSWORD)
-        return app
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await asyncio.to_thread(self._stack.close)
-        await self.session.close()
-        await self.cloud.stop()
-
-    async def node(self, node_id: str = "node-1", kind: KeyKind = "ec", **options: Any) -> PahoNode:
-        return await self.connect(self.cloud.new_node(node_id, kind), **options)
-
-    async def connect(self, credentials: NodeCredentials, **options: Any) -> PahoNode:
-        def make() -> PahoNode:
-            return PahoNode(credentials, self.cloud.ca_pem, self.cloud.mqtt.port, **options)
-
-        return self._stack.enter_context(await asyncio.to_thread(make))
-
-    async def own(self, app: RainMakerApp, node_id: str = "node-1") -> None:
-        """Map without a node."""
-        request = await app.map_node(node_id, SECRET)
-        self.cloud.rainmaker.report(node_id, SECRET, app.user_id)
-        assert await app.mapping_status(request) == "confirmed"
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def do(node_call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    return await asyncio.to_thread(node_call, *args, **options)
-
+from tools.cloud.app import AppError
+from tools.harness.paho_node import lamp_config
 
 # -- the classic mapping ---------------------------------------------------------------------
 
@@ -97,7 +26,7 @@ async def test_maps_with_the_message_of_the_node() -> None:
         await until(lambda: rig.cloud.count("MQTT in", "/node/node-1/user/mapping") == 2)
         assert await rig.mine.mapping_status(request) == "requested"
         await do(node.map, rig.mine.user_id, SECRET)
-        await until(lambda: rig.cloud.rainmaker.mappings)
+        await until(lambda: rig.cloud.rainmaker.mapping.all)
         assert await rig.mine.mapping_status(request) == "confirmed"
         assert await rig.mine.nodes() == ["node-1"] and await rig.hers.nodes() == []
 
@@ -126,11 +55,11 @@ async def test_reset_ends_the_mappings_of_others() -> None:
         await rig.own(rig.mine)
         request = await rig.hers.map_node("node-1", "other secret")
         await do(node.map, rig.hers.user_id, "other secret", reset=True)
-        await until(lambda: rig.cloud.rainmaker.mappings == {(rig.hers.user_id, "node-1")})
+        await until(lambda: rig.cloud.rainmaker.mapping.all == {(rig.hers.user_id, "node-1")})
         assert await rig.hers.mapping_status(request) == "confirmed"
         await do(node.map, "esp-rmaker", "failed")  # the report of a factory reset
-        await until(lambda: not rig.cloud.rainmaker.mappings)
-        changes = [(c.operation, c.user) for c in rig.cloud.rainmaker.history]
+        await until(lambda: not rig.cloud.rainmaker.mapping.all)
+        changes = [(c.operation, c.user) for c in rig.cloud.rainmaker.mapping.history]
         assert changes == [
             ("add", rig.mine.user_id),
             ("remove", rig.mine.user_id),
@@ -165,86 +94,6 @@ async def test_node_may_use_its_own_topics_only() -> None:
         known = rig.cloud.rainmaker.nodes.get("node-2")
         assert known.config is None and known.params == {}
         assert other.written.empty()
-
-
-@with_broker
-@pytest.mark.parametrize("wrong", ["authority", "expired"])
-@in_loop
-async def test_a_wrong_certificate_is_not_taken(wrong: str) -> None:
-    async with Rig() as rig:
-        authority = Authority() if wrong == "authority" else rig.cloud.mqtt.authority
-        made = issue(authority, "node-1", broker.MQTT_HOST, expired=wrong == "expired")
-        with pytest.raises((ConnectionError, OSError)):
-            await rig.connect(made, wait_s=0.5)
-        assert not any(node.connected for node in rig.cloud.rainmaker.nodes.all)
-
-
-# -- challenge and response ------------------------------------------------------------------
-
-
-def sign(made: NodeCredentials, challenge: str, salt_len: int = 32) -> bytes:
-    if isinstance(made.key, ec.EllipticCurvePrivateKey):
-        return made.key.sign(challenge.encode(), ec.ECDSA(hashes.SHA256()))
-    assert isinstance(made.key, rsa.RSAPrivateKey)
-    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt_len)
-    return made.key.sign(challenge.encode(), pss, hashes.SHA256())
-
-
-@pytest.mark.parametrize("kind", ["ec", "rsa"])
-@in_loop
-async def test_challenge_and_response(kind: KeyKind) -> None:
-    async with Rig(mqtt=False) as rig:
-        made = rig.cloud.new_node("node-1", kind)
-        await rig.own(rig.hers)
-        group = await rig.mine.create_group("home")
-        request, challenge = await rig.mine.initiate(timeout=360)
-        await rig.mine.verify(request, "node-1", sign(made, challenge), group)
-        assert await rig.mine.nodes() == ["node-1"] and await rig.hers.nodes() == []
-        assert (await rig.mine.groups())[0]["nodes"] == ["node-1"]
-        # Once is enough.
-        with pytest.raises(AppError, match="400: This request is confirmed already"):
-            await rig.mine.verify(request, "node-1", sign(made, challenge))
-
-
-@in_loop
-async def test_challenge_is_refused() -> None:
-    async with Rig(mqtt=False) as rig:
-        made = rig.cloud.new_node("node-1")
-        other = rig.cloud.new_node("node-2", "rsa")
-
-        async def refused(
-            node_id: str, signature: Callable[[str], bytes], status: int, after_s: float = 0
-        ) -> None:
-            request, challenge = await rig.mine.initiate()
-            rig.clock.now += after_s
-            with pytest.raises(AppError, match=str(status)):
-                await rig.mine.verify(request, node_id, signature(challenge))
-            with pytest.raises(AppError, match="400: This request is"):  # the challenge is used
-                await rig.mine.verify(request, "node-1", sign(made, challenge))
-
-        await refused("node-1", lambda c: sign(made, c + "x"), 400)
-        await refused("node-1", lambda c: sign(other, c), 400)
-        await refused("node-1", lambda c: b"\x30\x00", 400)
-        await refused("node-3", lambda c: sign(made, c), 404)
-        await refused("node-2", lambda c: sign(other, c, salt_len=20), 400)
-        pkcs1 = other.key
-        assert isinstance(pkcs1, rsa.RSAPrivateKey)
-        await refused(
-            "node-2", lambda c: pkcs1.sign(c.encode(), padding.PKCS1v15(), hashes.SHA256()), 400
-        )
-        await refused("node-1", lambda c: sign(made, c), 400, after_s=300)
-        # Another user's request is no request.
-        request, challenge = await rig.hers.initiate(timeout=10)
-        with pytest.raises(AppError, match="404"):
-            await rig.mine.verify(request, "node-1", sign(made, challenge))
-        with pytest.raises(AppError, match="400"):
-            await rig.mine.initiate(timeout=0)
-        with pytest.raises(AppError, match="404"):
-            await rig.mine.initiate(group_id="nobody's")
-        # New credentials: the old key proves nothing any more.
-        rig.cloud.new_node("node-1")
-        await refused("node-1", lambda c: sign(made, c), 400)
-        assert rig.cloud.rainmaker.history == []
 
 
 # -- parameters ------------------------------------------------------------------------------
@@ -304,18 +153,46 @@ async def test_other_peoples_nodes() -> None:
         rig.cloud.rainmaker.nodes.configured("node-1", lamp_config("node-1"))
         await rig.own(rig.hers)
         assert await rig.hers.config("node-1") == lamp_config("node-1")
-        for node_id in ("node-1", "no-such-node"):
+        assert (await rig.hers.details("node-1"))["config"] == lamp_config("node-1")
+        home = await rig.mine.create_group("home")
+        rig.cloud.new_node("nobody's")
+        for node_id in ("node-1", "nobody's", "no-such-node"):
             for call in (
+                rig.mine.details(node_id),
                 rig.mine.config(node_id),
                 rig.mine.params(node_id),
                 rig.mine.connected(node_id),
                 rig.mine.set_params(node_id, {"Lamp": {"Power": True}}),
                 rig.mine.create_group("mine", [node_id]),
+                rig.mine.add_to_group(home, [node_id]),
+                rig.mine.remove_from_group(home, [node_id]),
+                rig.mine.map_node(node_id, "", "remove"),
             ):
                 with pytest.raises(AppError, match="403: User is not authorized"):
                     await call
-        await rig.mine.map_node("node-1", "", "remove")
         assert await rig.hers.nodes() == ["node-1"]
+        assert [group["nodes"] for group in await rig.mine.groups()] == [[]]
+
+
+@in_loop
+async def test_a_refused_removal_is_no_request() -> None:
+    """The answer is what Espressif's program can print, and nothing else is changed by it."""
+    async with Rig(mqtt=False) as rig:
+        pending = await rig.mine.map_node("node-1", SECRET)
+        url = f"https://{rig.mine.host}/v1/user/nodes/mapping"
+        body = {"node_id": "node-1", "secret_key": "", "operation": "remove"}
+        headers = {"Authorization": rig.mine.token}
+        async with rig.session.put(url, json=body, headers=headers) as response:
+            answer = await response.json()
+        assert response.status == 403 and answer["status"] == "failure"
+        assert answer["description"] and type(answer["error_code"]) is int
+        assert "request_id" not in answer
+        assert [r.operation for r in rig.cloud.rainmaker.mapping.requests] == ["add"]
+        rig.cloud.rainmaker.mapping.report("node-1", SECRET, rig.mine.user_id)
+        assert await rig.mine.mapping_status(pending) == "confirmed"
+        await rig.mine.map_node("node-1", "", "remove")
+        with pytest.raises(AppError, match="403"):
+            await rig.mine.map_node("node-1", "", "remove")  # it was, but is no more
 
 
 @with_broker
@@ -355,8 +232,15 @@ async def test_groups() -> None:
         await rig.mine.add_to_group(home, ["node-1"])
         with pytest.raises(AppError, match="403"):
             await rig.mine.add_to_group(home, ["node-2"])
-        with pytest.raises(AppError, match="404"):
-            await rig.hers.add_to_group(home, ["node-2"])
+        for call in (rig.hers.add_to_group, rig.hers.remove_from_group):
+            with pytest.raises(AppError, match="404"):
+                await call(home, ["node-2"])
+        await rig.own(rig.mine, "node-3")
+        await rig.mine.add_to_group(home, ["node-3"])
+        with pytest.raises(AppError, match="403"):
+            await rig.mine.remove_from_group(home, ["node-3", "node-2"])  # all or nothing
+        assert (await rig.mine.groups())[0]["nodes"] == ["node-1", "node-3"]
+        await rig.mine.remove_from_group(home, ["node-3"])
         groups = [(g["group_id"], g["group_name"], g["nodes"]) for g in await rig.mine.groups()]
         assert groups == [(home, "home", ["node-1"])]
         assert await rig.hers.groups() == []
@@ -364,65 +248,21 @@ async def test_groups() -> None:
         assert (await rig.mine.groups())[0]["nodes"] == []
 
 
-# -- credentials and the broker --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["ec", "rsa"])
-def test_credentials_are_what_claiming_leaves(kind: KeyKind, tmp_path: Path) -> None:
-    authority = Authority()
-    made = issue(authority, "node-1", "mqtt.example", kind)
-    made.save(tmp_path)
-    (tmp_path / "ca.pem").write_bytes(authority.pem)
-    assert (tmp_path / "node.info").read_text() == "node-1"
-    assert (tmp_path / "endpoint.info").read_text() == "mqtt.example"
-    assert (tmp_path / "node.key").stat().st_mode & 0o77 == 0
-
-    def openssl(*arguments: str) -> str:
-        done = subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "node.crt: OK" in openssl("verify", "-CAfile", "ca.pem", "node.crt")
-    assert "CN = node-1" in openssl("x509", "-in", "node.crt", "-noout", "-subject")
-    public = openssl("pkey", "-in", "node.key", "-pubout")
-    assert public == openssl("x509", "-in", "node.crt", "-noout", "-pubkey")
-    (tmp_path / "node.der").write_bytes(made.key_der)
-    assert public == openssl("pkey", "-inform", "DER", "-in", "node.der", "-pubout")
-    table = (tmp_path / "node_info.csv").read_text().splitlines()
-    assert table[:2] == ["key,type,encoding,value", "rmaker_creds,namespace,,"]
-    assert all(Path(line.split(",")[3]).is_file() for line in table[2:])
-    assert (made.scalar is None) == (kind == "rsa")
-
-
-@pytest.mark.parametrize("node_id", ["", "a/b", "a+", "#", "$aws", "a b", "x" * 65, "kö"])
-def test_node_ids_that_cannot_be(node_id: str) -> None:
-    with pytest.raises(ValueError, match="node id"):
-        issue(Authority(), node_id, "mqtt.example")
-
-
 @in_loop
-async def test_says_how_to_get_mosquitto(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "find", lambda: None)
-    async with LocalCloud() as cloud:
-        with pytest.raises(BrokerError, match="apt-get install mosquitto"):
-            await cloud.start_mqtt()
-
-
-@with_broker
-@in_loop
-async def test_says_that_the_port_is_taken() -> None:
-    async with LocalCloud() as cloud, LocalCloud() as other:
-        await cloud.start_mqtt()
-        with pytest.raises(BrokerError, match="port .* is taken"):
-            await other.start_mqtt(cloud.mqtt.port)
-        assert not other.mqtt.broker.running
-
-
-@with_broker
-@in_loop
-async def test_nothing_stays_of_the_broker() -> None:
-    async with LocalCloud() as cloud:
-        await cloud.start_mqtt()
-        folder = Path(cloud.mqtt.broker.directory)
-        assert (folder / "server.pem").stat().st_mode & 0o77 == 0
-    assert not cloud.mqtt.broker.running and not folder.exists()
+async def test_a_mapped_node_joins_a_group_of_its_user() -> None:
+    async with Rig(mqtt=False) as rig:
+        home, gone = [await rig.mine.create_group(name) for name in ("home", "gone")]
+        with pytest.raises(AppError, match="404: Group not found"):
+            await rig.hers.map_node("node-1", SECRET, group_id=home)
+        assert rig.cloud.rainmaker.mapping.requests == []
+        for node_id, group_id in (("node-1", home), ("node-2", gone)):
+            await rig.mine.map_node(node_id, SECRET, group_id=group_id)
+        assert [group["nodes"] for group in await rig.mine.groups()] == [[], []]
+        url = f"https://{rig.mine.host}/v1/user/node_group?group_id={gone}"
+        headers = {"Authorization": rig.mine.token}
+        async with rig.session.delete(url, headers=headers) as response:
+            assert response.status == 200
+        for node_id in ("node-1", "node-2"):
+            rig.cloud.rainmaker.mapping.report(node_id, SECRET, rig.mine.user_id)
+        assert await rig.mine.nodes() == ["node-1", "node-2"]
+        assert [group["nodes"] for group in await rig.mine.groups()] == [["node-1"]]

@@ -16,7 +16,7 @@ from selenium import webdriver
 
 from tools.cloud import LocalCloud, broker
 from tools.cloud.app import AppError
-from tools.harness.paho_node import PahoNode
+from tools.harness.paho_node import PahoNode, lamp_config
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,17 @@ def test_shows_live_what_a_board_and_an_app_do(rig: Rig) -> None:
     rig.until_row("nodes", "node-1", "not mapped")
     rig.clock.now += 31
     rig.until_row("requests", "node-1", "timedout")
+
+
+@pytest.mark.skipif(broker.find() is None, reason=broker.MISSING)
+def test_says_why_a_node_is_not_taken(rig: Rig) -> None:
+    rig.run(rig.cloud.start_mqtt())
+    made = rig.cloud.new_node("node-1")
+    with PahoNode(made, rig.cloud.ca_pem, rig.cloud.mqtt.port, client_id="<b>foreign</b>") as node:
+        cure = "connect with the node id, node-1, as the client id"
+        rig.until_row("log", "MQTT connect", "/node/node-1", "'<b>foreign</b>'", cure, "403")
+        node.publish("config", lamp_config("node-1"))
+        rig.until_row("log", "MQTT in", "/node/node-1/config", "403")
 
 
 def test_says_where_boards_are(rig: Rig, driver: webdriver.Chrome) -> None:

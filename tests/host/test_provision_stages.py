@@ -97,7 +97,7 @@ class Rig:
         await self.cloud.start()
         if self._mqtt:
             await self.cloud.start_mqtt()
-        self.cloud.rainmaker.add_user(USER, PASSWORD)
+        self.cloud.rainmaker.accounts.add(USER, PASSWORD)
         self.session = session_for(self.cloud.port, self.cloud.ca_pem)
         self.app = RainMakerApp(self.session)
         await self.app.log_in(USER, PASSWORD)
@@ -217,14 +217,15 @@ async def test_what_goes_wrong_is_said() -> None:
 async def test_board_that_never_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapping, "_CONFIRM_S", 0.3)
     async with Rig(mqtt=False) as rig:
-        rig.cloud.rainmaker.mapping_timeout_s = 0.1
+        rig.cloud.rainmaker.mapping.timeout_s = 0.1
         way = BySecret(rig.app)
         board: Any = Board(rig.made)
         await way.hand_over(board, rig.stages)
         with pytest.raises(MappingError, match="has not heard from node node-1") as told:
             await way.finish(rig.stages)
         assert told.value.exit_code == 3
-        assert len(rig.cloud.rainmaker.requests) > 1  # asked again after the cloud's time-out
+        # Asked again after the cloud's time-out.
+        assert len(rig.cloud.rainmaker.mapping.requests) > 1
 
 
 @in_loop

@@ -68,16 +68,16 @@ class Admin:
             "rainmaker": {
                 "mappings": [
                     {"user": user, "node_id": node_id}
-                    for user, node_id in sorted(cloud.rainmaker.mappings)
+                    for user, node_id in sorted(cloud.rainmaker.mapping.all)
                 ],
-                "changes": [dataclasses.asdict(c) for c in cloud.rainmaker.history],
+                "changes": [dataclasses.asdict(c) for c in cloud.rainmaker.mapping.history],
                 "requests": [
                     {"node_id": r.node_id, "operation": r.operation, "status": r.status}
-                    for r in cloud.rainmaker.requests
+                    for r in cloud.rainmaker.mapping.requests
                 ],
                 "challenges": [
                     {"node_id": r.node_id, "status": r.status}
-                    for r in cloud.rainmaker.challenge_requests
+                    for r in cloud.rainmaker.challenges.requests
                 ],
                 "nodes": [
                     {"node_id": n.node_id, "connected": n.connected, "params": n.params}
@@ -134,11 +134,14 @@ class Admin:
 
     async def _add_user(self, request: web.Request) -> dict[str, Any]:
         fields = await fields_of(request)
-        clouds = {"thethings": self._cloud.thethings, "rainmaker": self._cloud.rainmaker}
-        cloud = clouds.get(text_field(fields, "cloud", 16))
-        if cloud is None:
+        clouds = {
+            "thethings": self._cloud.thethings.add_user,
+            "rainmaker": self._cloud.rainmaker.accounts.add,
+        }
+        add = clouds.get(text_field(fields, "cloud", 16))
+        if add is None:
             raise Refusal(400, "cloud is thethings or rainmaker")
-        cloud.add_user(text_field(fields, "name", 256), text_field(fields, "password", 256))
+        add(text_field(fields, "name", 256), text_field(fields, "password", 256))
         return {}
 
 

@@ -134,9 +134,12 @@ class RainMakerApp(_App):
 
     # -- mapping ----------------------------------------------------------------------------
 
-    async def map_node(self, node_id: str, secret: str, operation: str = "add") -> str:
+    async def map_node(
+        self, node_id: str, secret: str, operation: str = "add", group_id: str = ""
+    ) -> str:
         """Returns the request id."""
         body = {"node_id": node_id, "secret_key": secret, "operation": operation}
+        body |= {"group_id": group_id} if group_id else {}
         return (await self._call("PUT", "/v1/user/nodes/mapping", body))["request_id"]
 
     async def mapping_status(self, request_id: str) -> str:
@@ -165,6 +168,11 @@ class RainMakerApp(_App):
     async def nodes(self) -> list[str]:
         return (await self._call("GET", "/v1/user/nodes"))["nodes"]
 
+    async def details(self, node_id: str) -> dict[str, Any]:
+        """Configuration, parameters and presence of one node."""
+        query = f"node_id={node_id}&node_details=true"
+        return (await self._call("GET", f"/v1/user/nodes?{query}"))["node_details"][0]
+
     async def config(self, node_id: str) -> dict[str, Any]:
         return await self._call("GET", f"/v1/user/nodes/config?nodeid={node_id}")
 
@@ -191,5 +199,11 @@ class RainMakerApp(_App):
         return (await self._call("POST", "/v1/user/node_group", body))["group_id"]
 
     async def add_to_group(self, group_id: str, nodes: list[str]) -> None:
-        body = {"operation": "add", "nodes": nodes}
+        await self._change_group(group_id, "add", nodes)
+
+    async def remove_from_group(self, group_id: str, nodes: list[str]) -> None:
+        await self._change_group(group_id, "remove", nodes)
+
+    async def _change_group(self, group_id: str, operation: str, nodes: list[str]) -> None:
+        body = {"operation": operation, "nodes": nodes}
         await self._call("PUT", f"/v1/user/node_group?group_id={group_id}", body)

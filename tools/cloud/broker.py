@@ -2,7 +2,8 @@
 
 TLS with client certificates of the cloud's authority; a certificate's common name is the user's
 name, and a node may publish and subscribe to its own topics only, as AWS IoT's policies have it.
-The cloud itself is one more client with a certificate (mqtt.py).
+mosquitto cannot compare a client's id with its certificate, nor look for that in a list: it says
+who has connected, and the cloud, which is one more client with a certificate, judges (mqtt.py).
 
 Topics: esp_rmaker_mqtt_topics.h of espressif/esp-rainmaker; the `$aws/rules/…` forms are AWS's
 basic ingest, which that firmware uses unless told otherwise.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -35,6 +37,7 @@ NODE_TOPICS = {
     "params/local/init": "esp_init_params",
 }
 REMOTE = "params/remote"  # what it subscribes to
+LEFT = f"{CLOUD_NAME}/left"  # what the cloud says to itself
 
 _LOOPBACK = "127.0.0.1"
 _PROGRAM = "mosquitto"
@@ -42,8 +45,11 @@ _START_S = 10.0
 _STOP_S = 5.0
 _PORT_TRIES = 5
 _LAUNCH = Path(__file__).parents[1] / "sim" / "launch.py"
-_CONNECTED = re.compile(r"New client connected from \S+ as (\S+) \(.*u'([^']*)'\)")
-_GONE = re.compile(r"Client (\S+) (disconnected|has exceeded timeout|closed its connection)")
+_CONNECTED = re.compile(r"New client connected from \S+ as (.*) \(p\d+, c\d+, k\d+, u'(.*)'\)")
+_GONE = re.compile(
+    r"Client (.*) (already connected|disconnected|has exceeded timeout|closed its connection)"
+)
+_READ = 65536
 
 
 class BrokerError(Exception):
@@ -62,22 +68,25 @@ class Broker:
     """One mosquitto on a loopback port, with its files in a directory that goes with it.
 
     ca_pem, server_pem: of the authority, and the server's key and certificate. on_presence is
-    called with (node id, whether it is connected), from a thread of this class. log_types: of
-    mosquitto.conf. lines_kept: of what it says.
+    called with (client id, its certificate's name, whether it is connected), from a thread of this
+    class or from whoever calls catch_up. log_types: of mosquitto.conf. lines_kept: of what it says.
     """
 
     log_types: tuple[str, ...] = ("error", "warning", "notice")
     lines_kept = 20
 
     def __init__(
-        self, ca_pem: bytes, server_pem: bytes, on_presence: Callable[[str, bool], None]
+        self, ca_pem: bytes, server_pem: bytes, on_presence: Callable[[str, str, bool], None]
     ) -> None:
         self._files = {"ca.pem": ca_pem, "server.pem": server_pem, "acl": _acl().encode()}
         self._on_presence = on_presence
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._users: dict[str, str] = {}  # client id → node id
+        self._reading = threading.Lock()
+        self._output: int | None = None  # of the process, while it may say more
+        self._partial = b""  # of a line
+        self._users: dict[str, str] = {}  # client id → its certificate's name
         self._said: list[str] = []
         self.port = 0
 
@@ -106,6 +115,7 @@ class Broker:
 
     def _run(self, program: str, folder: Path) -> bool:
         self._said.clear()
+        self._partial = b""
         config = folder / "mosquitto.conf"
         config.write_text(_config(folder, self.port, self.log_types))
         self._process = subprocess.Popen(
@@ -114,10 +124,10 @@ class Broker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         )
-        self._reader = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
+        assert self._process.stdout is not None
+        self._output = self._process.stdout.fileno()
+        self._reader = threading.Thread(target=self._follow, args=(self._output,), daemon=True)
         self._reader.start()
         deadline = time.monotonic() + _START_S
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -127,16 +137,37 @@ class Broker:
         self._end_process()
         return False
 
-    def _follow(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._said.append(line.strip())
-            del self._said[: -self.lines_kept]
-            if (match := _CONNECTED.search(line)) is not None:
-                self._users[match[1]] = match[2]
-                self._on_presence(match[2], True)
-            elif (match := _GONE.search(line)) is not None and match[1] in self._users:
-                self._on_presence(self._users.pop(match[1]), False)
+    def _follow(self, output: int) -> None:
+        poll = select.poll()
+        poll.register(output, select.POLLIN)
+        while self._output is not None:
+            poll.poll()
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Take in all that mosquitto has said by now. It says who a client is before it passes on
+        what that client publishes: after this, whoever holds a message knows of its sender."""
+        with self._reading:
+            while self._output is not None:
+                poll = select.poll()
+                poll.register(self._output, select.POLLIN)
+                if not poll.poll(0):
+                    return
+                data = os.read(self._output, _READ)
+                if not data:
+                    self._output = None
+                *lines, self._partial = (self._partial + data).split(b"\n")
+                for line in lines:
+                    self._take(line.decode(errors="replace").strip())
+
+    def _take(self, line: str) -> None:
+        self._said.append(line)
+        del self._said[: -self.lines_kept]
+        if (match := _CONNECTED.search(line)) is not None:
+            self._users[match[1]] = match[2]
+            self._on_presence(match[1], match[2], True)
+        elif (match := _GONE.search(line)) is not None and match[1] in self._users:
+            self._on_presence(match[1], self._users.pop(match[1]), False)
 
     @property
     def directory(self) -> str:
@@ -159,7 +190,7 @@ class Broker:
             self._directory.cleanup()
             self._directory = None
         while self._users:
-            self._on_presence(self._users.popitem()[1], False)
+            self._on_presence(*self._users.popitem(), False)
 
     def _end_process(self) -> None:
         if self._process is None:
@@ -173,7 +204,9 @@ class Broker:
         if self._reader is not None:
             self._reader.join(_STOP_S)
         assert self._process.stdout is not None
-        self._process.stdout.close()
+        with self._reading:
+            self._output = None
+            self._process.stdout.close()
         self._process = self._reader = None
 
 
@@ -201,7 +234,7 @@ def _config(folder: Path, port: int, log_types: Sequence[str]) -> str:
 
 def _acl() -> str:
     """Own topics only: %u is the common name of the client's certificate."""
-    lines = [f"user {CLOUD_NAME}", f"topic write node/+/{REMOTE}"]
+    lines = [f"user {CLOUD_NAME}", f"topic write node/+/{REMOTE}", f"topic readwrite {LEFT}"]
     for end, rule in NODE_TOPICS.items():
         lines += [f"topic read node/+/{end}", f"topic read $aws/rules/{rule}/node/+/{end}"]
     for end, rule in NODE_TOPICS.items():

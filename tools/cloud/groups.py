@@ -14,7 +14,7 @@ from aiohttp import web
 
 from . import tokens
 from .accounts import Accounts
-from .mapping import Mappings
+from .mapping import MappingRequest, Mappings
 from .reply import TEXT_LEN_MAX, failure, fields_of, route, text_field
 
 _NODES_MAX = 100
@@ -44,6 +44,8 @@ class Groups:
         self._mappings = mappings
         self._details = details
         self._groups: dict[str, Group] = {}
+        mappings.owned_group = self.owned
+        mappings.on_confirmed.append(self._node_came)
         mappings.on_removed.append(self._node_left)
 
     @property
@@ -63,6 +65,11 @@ class Groups:
         for node_id in nodes:
             self._mappings.owned(user, node_id)
         group.nodes += [node_id for node_id in nodes if node_id not in group.nodes]
+
+    def _node_came(self, request: MappingRequest) -> None:
+        group = self._groups.get(request.group_id)  # it may be gone by now
+        if group is not None and request.node_id not in group.nodes:
+            group.nodes.append(request.node_id)
 
     def _node_left(self, user: str, node_id: str) -> None:
         for group in self._groups.values():
@@ -137,9 +144,10 @@ class Groups:
             raise failure(400, "Nodes go with operation add or remove", 108003)
         if operation == "add":
             self.add_nodes(user, group.group_id, nodes)
-        for node_id in nodes if operation == "remove" else ():
-            if node_id in group.nodes:
-                group.nodes.remove(node_id)
+        elif operation == "remove":
+            for node_id in nodes:
+                self._mappings.owned(user, node_id)
+            group.nodes = [node_id for node_id in group.nodes if node_id not in nodes]
         if "group_name" in fields:
             group.name = text_field(fields, "group_name", TEXT_LEN_MAX)
         return {"status": "success", "description": "Group updated"}

@@ -4,13 +4,15 @@ A mapping request stays `requested` until the node's MQTT message has brought th
 same secret; without that it is `timedout`. The message may come first. A newer request of the same
 user for the same node with another secret or operation makes the older one `discarded`; with the
 same secret both live on and are confirmed together, but the mapping is made once. Removing needs no
-message. A message that says `reset`, or that a node was reset to factory state, ends the mappings
-of everybody else.
+message; it is for the node's users only. A message that says `reset`, or that a node was reset to
+factory state, ends the mappings of everybody else.
 
 Nothing here runs on timers: states follow from the clock when someone looks.
 
 UNCONFIRMED: the time-out's length, when the real cloud says `discarded`, its error codes, that an
-unknown node is not refused but times out, and that `reset` counts before anything is confirmed.
+unknown node is not refused but times out, that `reset` counts before anything is confirmed, and how
+it refuses to remove a node that is not the user's: here as any other request about such a node, in
+the form that esp-rainmaker-cli prints.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class MappingRequest:
     operation: str
     secret: str = dataclasses.field(repr=False)
     at: float  # UTC, seconds
+    group_id: str = ""  # which the node joins
     status: str = "requested"
 
 
@@ -63,14 +66,17 @@ class Change:
 
 class Mappings:
     """Who owns what now, how it came to be, and the requests for it. `timeout_s` may be changed at
-    any time. `on_request` is called with each new request to add, `on_removed` with (user id,
-    node id)."""
+    any time. `on_request` is called with each new request to add, `on_confirmed` when that has come
+    to pass, `on_removed` with (user id, node id). `owned_group(user, group id)` raises Refusal for
+    a group that is not the user's."""
 
     def __init__(self, utc: Callable[[], float], accounts: Accounts) -> None:
         self._utc = utc
         self._accounts = accounts
         self.timeout_s = 30.0
         self.on_request: list[Callable[[MappingRequest], None]] = []
+        self.on_confirmed: list[Callable[[MappingRequest], None]] = []
+        self.owned_group: Callable[[str, str], object] = lambda _user, _group_id: None
         self.on_removed: list[Callable[[str, str], None]] = []
         self._requests: dict[str, MappingRequest] = {}
         self._reports: list[Report] = []
@@ -118,7 +124,8 @@ class Mappings:
         reset: bool = False,
         at: float | None = None,
     ) -> None:
-        """The node's side says this secret for that user, as its MQTT message does."""
+        """The node's side says this secret, as its MQTT message does. user: None for any. at: UTC
+        seconds, if not now."""
         now = self._utc()
         if reset or user == RESET_USER:
             self.keep_only(node_id, user)
@@ -157,7 +164,9 @@ class Mappings:
             if at is not None and at <= min(now, end):
                 request.status = "confirmed"
                 self.add(request.user, request.node_id, max(at, request.at))
-            elif now >= end:
+                for tell in self.on_confirmed:
+                    tell(request)
+            elif now > end:
                 request.status = "timedout"
 
     def _reported_at(self, request: MappingRequest) -> float | None:
@@ -189,7 +198,12 @@ class Mappings:
         secret = text_field(fields, "secret_key", TEXT_LEN_MAX, empty=operation == "remove")
         if text_field(fields, "user_id", TEXT_LEN_MAX, empty=True) not in ("", user):
             raise failure(400, "User id does not match the token", 105009)
+        group_id = text_field(fields, "group_id", TEXT_LEN_MAX, empty=True)
+        if group_id:
+            self.owned_group(user, group_id)
         self._settle()
+        if operation == "remove":
+            self.owned(user, node_id)
         if secret:
             self._seen.append(secret)
         for older in self._requests.values():
@@ -197,7 +211,9 @@ class Mappings:
                 (older.secret, older.operation) != (secret, operation)
             ):
                 older.status = "discarded"
-        new = MappingRequest(tokens.short_id(), user, node_id, operation, secret, self._utc())
+        new = MappingRequest(
+            tokens.short_id(), user, node_id, operation, secret, self._utc(), group_id
+        )
         self._requests[new.request_id] = new
         if operation == "remove":
             new.status = "confirmed"

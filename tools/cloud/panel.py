@@ -184,15 +184,15 @@ class Panel:
         value = fields.get("value")
         if not isinstance(value, bool | int | float | str):
             raise Refusal(400, "value is a number, a text, true or false")
-        if not any(node_id == mapped for _user, mapped in self._cloud.rainmaker.mappings):
+        if not any(node_id == mapped for _user, mapped in self._cloud.rainmaker.mapping.all):
             raise Refusal(409, "nobody has that node: its users alone may write to it")
         self._cloud.rainmaker.nodes.write(node_id, {device: {param: value}})
 
     def _unmap(self, fields: Fields) -> None:
         """What a user does in an app: remove a node from their account."""
         name, node_id = (text_field(fields, n, _TEXT_MAX) for n in ("user", "node_id"))
-        user = dict(self._cloud.rainmaker.users).get(name, "")
-        if (user, node_id) not in self._cloud.rainmaker.mappings:
+        user = dict(self._cloud.rainmaker.accounts.users).get(name, "")
+        if (user, node_id) not in self._cloud.rainmaker.mapping.all:
             raise Refusal(404, "not that user's node")
         self._cloud.rainmaker.mapping.remove(user, node_id)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from . import rainmaker, thethings
 from .admin import Admin
-from .broker import MQTT_HOST
+from .broker import CLOUD_NAME, MQTT_HOST
 from .certs import Authority
 from .faults import Faults
 from .mqtt import Mqtt
@@ -32,7 +32,8 @@ _PLAIN_HOST = web.AppKey("plain_host", str)
 class Entry:
     """One request as the log keeps it: the route's pattern instead of the path, because a path may
     hold a thing's token; no headers and no bodies, ever. An MQTT message is one of the methods
-    "MQTT in" and "MQTT out", with its topic as the route."""
+    "MQTT in" and "MQTT out", with its topic as the route; "MQTT connect" is a client that the real
+    broker would have refused. why: what is wrong, and what to do about it."""
 
     at: float  # UTC, seconds
     host: str
@@ -40,12 +41,12 @@ class Entry:
     route: str
     status: int | None  # None: the connection was cut
     fault: str = ""
+    why: str = ""
 
     def __str__(self) -> str:
         answer = "cut" if self.status is None else str(self.status)
-        return f"{self.method} {self.host}{self.route} {answer}" + (
-            self.fault and f" ({self.fault})"
-        )
+        notes = "".join(f" ({note})" for note in (self.fault, self.why) if note)
+        return f"{self.method} {self.host}{self.route} {answer}{notes}"
 
 
 class LocalCloud:
@@ -112,6 +113,8 @@ class LocalCloud:
 
     def new_node(self, node_id: str, kind: KeyKind = "ec") -> NodeCredentials:
         """Issue credentials for a node, and know it by them from now on. Raises ValueError."""
+        if node_id == CLOUD_NAME:
+            raise ValueError("that is the cloud's own name at its broker")
         made = issue(self._authority, node_id, MQTT_HOST, kind)
         self.rainmaker.nodes.get(node_id).certificate = made.certificate
         return made
@@ -149,9 +152,8 @@ class LocalCloud:
         for observer in self.observers:
             observer(entry)
 
-    def _note_message(self, direction: str, topic: str, good: bool) -> None:
-        status = 200 if good else 400
-        self._note(Entry(self.utc(), MQTT_HOST, f"MQTT {direction}", f"/{topic}", status))
+    def _note_message(self, method: str, topic: str, status: int, why: str) -> None:
+        self._note(Entry(self.utc(), MQTT_HOST, method, f"/{topic}", status, why=why))
 
     # -- TLS --------------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ def take(cloud: LocalCloud) -> dict[str, Any]:
                 "route": entry.route,
                 "status": entry.status,
                 "fault": entry.fault,
+                "why": entry.why,
             }
             for entry in itertools.islice(reversed(cloud.log), _LOG_LEN)
         ],
@@ -93,9 +94,9 @@ def _thethings(api: thethings.Thethings) -> dict[str, Any]:
 
 
 def _rainmaker(api: rainmaker.RainMaker, secrets: list[str]) -> dict[str, Any]:
-    names = {user_id: name for name, user_id in api.users}
+    names = {user_id: name for name, user_id in api.accounts.users}
     requests = _mapping_requests(api, names)
-    mappings = sorted(api.mappings)
+    mappings = sorted(api.mapping.all)
     known = {node.node_id: node for node in api.nodes.all}
     ids = dict.fromkeys([*known, *(node_id for _user, node_id in mappings)])
     ids |= dict.fromkeys(r["node_id"] for r in requests if r["node_id"])
@@ -103,7 +104,7 @@ def _rainmaker(api: rainmaker.RainMaker, secrets: list[str]) -> dict[str, Any]:
         "host": rainmaker.HOST,
         "users": [
             {"name": name, "user_id": user_id, "nodes": sum(user_id == u for u, _n in mappings)}
-            for name, user_id in api.users
+            for name, user_id in api.accounts.users
         ],
         "nodes": [
             {
@@ -137,9 +138,9 @@ def _mapping_requests(api: rainmaker.RainMaker, names: dict[str, str]) -> list[d
             "how": "secret",
             "status": request.status,
             "at": request.at,
-            "end": request.at + api.mapping_timeout_s,
+            "end": request.at + api.mapping.timeout_s,
         }
-        for request in api.requests
+        for request in api.mapping.requests
     ]
     challenges = [
         {
@@ -152,7 +153,7 @@ def _mapping_requests(api: rainmaker.RainMaker, names: dict[str, str]) -> list[d
             "at": request.at,
             "end": request.end,
         }
-        for request in api.challenge_requests
+        for request in api.challenges.requests
     ]
     return sorted([*classic, *challenges], key=lambda each: each["at"])
 

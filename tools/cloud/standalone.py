@@ -41,7 +41,7 @@ async def serve(
         await cloud.start_admin(admin_port)
         password = secrets.token_urlsafe(12)
         cloud.thethings.add_user(USER, password)
-        cloud.rainmaker.add_user(USER, password)
+        cloud.rainmaker.accounts.add(USER, password)
         thing = cloud.thethings.add_thing()
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "ca.der").write_bytes(cloud.ca_der)

@@ -18,7 +18,7 @@ from tools.cloud.certs import Authority
 
 from .bench import NODE_ID, PASSWORD, POP, SSID, SimBench
 from .mosquitto import Key, Mosquitto, credentials, issue
-from .stored import store_file, stored
+from .stored import store_files, stored
 
 USER = "user-of-the-test"
 SECRET = "mapping-secret-of-the-test"
@@ -117,7 +117,7 @@ class NodeBench:
         if mapping:
             kept["rainmaker"] = mapping
         kept |= store or {}
-        files: dict[str, Any] = {f"nvs/{name}.dat": store_file(v) for name, v in kept.items() if v}
+        files: dict[str, Any] = dict(store_files(kept))
         files |= {"main.py": main, f"certs/{MQTT_HOST}.der": self.authority.der}
         files |= options.pop("files", {})
         self.lab = SimBench(identity={}, power=False, files=files, **options)

@@ -57,6 +57,7 @@ class PahoNode:
 
     on_write: called in paho's thread with what a user wrote, {device: {param: value}}; what it
     returns is reported as it is. Without one, everything is accepted but tokens are kept quiet.
+    client_id: another than the node id, which the real cloud refuses.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class PahoNode:
         port: int,
         on_write: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         wait_s: float = _WAIT_S,
+        client_id: str | None = None,
     ) -> None:
         self.node_id = credentials.node_id
         self.written: queue.Queue[dict[str, Any]] = queue.Queue()
         self._on_write = on_write or _accept
         self._subscribed = threading.Event()
-        self._client = connect(credentials, ca_pem)
+        self._client = connect(credentials, ca_pem, client_id)
         self._client.on_connect = self._connected
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_subscribe = lambda *_: self._subscribed.set()

@@ -1,17 +1,28 @@
-"""What a board keeps in flash, from outside: the format that lib/homing/store.py describes."""
+"""What a board keeps in flash, from outside: read without its own code, written by that."""
 
 from __future__ import annotations
 
+import base64
 import struct
 import zlib
 from typing import TYPE_CHECKING
+
+from tools import identity
 
 if TYPE_CHECKING:
     from tools.sim.board import SimBoard
 
 Value = bytes | str | int
 _HEADER_LEN = 10
-_ENTRY = struct.Struct("<BBH")
+_ENTRY = struct.Struct("<BBH")  # as lib/homing/store.py describes it
+_WRITE = """
+from binascii import a2b_base64
+for name, values in told.items():
+    namespace = store.open(name)
+    for key, value in values.items():
+        namespace.set(key, a2b_base64(value[0]) if isinstance(value, list) else value)
+    namespace.commit()
+"""
 
 
 def namespaces(files: dict[str, bytes]) -> dict[str, dict[str, Value]]:
@@ -35,16 +46,16 @@ def stored(board: SimBoard, namespace: str) -> dict[str, Value]:
     return namespaces(board.files()).get(namespace, {})
 
 
-def store_file(values: dict[str, Value]) -> bytes:
-    """A store file with these values, for an image: as lib/homing/store.py would write it."""
-    blob = b"HmSt" + struct.pack("<HI", 1, 1)
-    for key, value in sorted(values.items()):
-        if isinstance(value, int):
-            kind, raw = 3, b"%d" % value
-        else:
-            kind, raw = (1, value) if isinstance(value, bytes) else (2, value.encode())
-        blob += _ENTRY.pack(kind, len(key), len(raw)) + key.encode() + raw
-    return blob + struct.pack("<I", zlib.crc32(blob))
+def store_files(kept: dict[str, dict[str, Value]]) -> dict[str, bytes]:
+    """nvs/….dat for an image, by the board's own code: namespace → key → value."""
+    coded = {
+        name: {
+            key: [base64.b64encode(value).decode()] if isinstance(value, bytes) else value
+            for key, value in values.items()
+        }
+        for name, values in kept.items()
+    }
+    return identity.store_files(_WRITE, coded)
 
 
 def _entries(data: bytes) -> dict[str, Value]:

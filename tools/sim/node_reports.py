@@ -50,4 +50,4 @@ class NodeReports:
             return
         secret = request.secret if behaviour.how == "right" else f"not {request.secret}"
         at = request.at + behaviour.after_s
-        self._rainmaker.report(request.node_id, secret, request.user, at=at)
+        self._rainmaker.mapping.report(request.node_id, secret, request.user, at=at)

@@ -37,7 +37,7 @@ class Scene:
             self.access_point = world.add_access_point(self.ssid, self.password, channel=6)
             world.run(self.cloud.start())
             self.cloud.thethings.add_user(USER, self.user_password)
-            self.cloud.rainmaker.add_user(USER, self.user_password)
+            self.cloud.rainmaker.accounts.add(USER, self.user_password)
             self.reports.enable()
             for host in self.cloud.hosts:
                 world.route(host, 443, "127.0.0.1", self.cloud.port)

@@ -206,7 +206,8 @@ function logTone({ status }) {
 function logRows(log) {
   const groups = [];
   for (const entry of log) {
-    const sign = [entry.host, entry.method, entry.route, entry.status, entry.fault].join(" ");
+    const { host, method, route, status, fault, why } = entry;
+    const sign = [host, method, route, status, fault, why].join(" ");
     const last = groups.at(-1);
     if (last?.sign === sign) {
       last.count += 1;
@@ -226,6 +227,7 @@ function logRows(log) {
       { text: entry.route, className: "route" },
       quiet(NAMES[entry.host] ?? entry.host),
       quiet(count > 1 ? `×${count}` : ""),
+      ...(entry.why ? [quiet(entry.why)] : []),
     ],
     badges: [
       ...(entry.fault ? [[entry.fault, "fault"]] : []),
