@@ -84,6 +84,16 @@ async def test_remove():
     assert rig.reports.said == ["pending", "sent", "removed"]
 
 
+async def test_remove_whose_answer_was_lost():
+    refused = answer('{"status":"failure"}', 403)
+    lost = CloudError("timeout", "no answer in 20000 ms")
+    for answers, state in (((lost, refused), "removed"), ((refused,), "failed(refused 403)")):
+        rig = Rig(*answers)
+        rig.hand(secret="", operation="remove")
+        await rig.cloud.bind()
+        assert rig.cloud.state == state
+
+
 async def test_nothing_to_do():
     rig = Rig(SENT)
     await rig.cloud.bind()

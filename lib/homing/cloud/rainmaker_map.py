@@ -25,6 +25,7 @@ async def bind(cloud):
     rounds = 0
     polls = 0
     fresh = False  # the stored request timed out: a new PUT replaces it
+    again = False  # an earlier try may have come through, and its answer was lost
     pauses = Backoff()
     faults = Backoff()
     while True:
@@ -35,7 +36,7 @@ async def bind(cloud):
                 cloud.say(cloud.state)
                 return
             if fresh or not cloud.ns.get("req"):
-                await _put(cloud)
+                await _put(cloud, again)
                 fresh = False
                 polls = 0
             elif await _poll(cloud):
@@ -51,6 +52,7 @@ async def bind(cloud):
                 fresh = True
             faults.reset()
         except (Transient, OSError) as e:
+            again = True
             await wait_out(cloud, faults, e)
 
 
@@ -69,7 +71,7 @@ async def _ask(cloud, method, query="", body=None):
     return status, answer
 
 
-async def _put(cloud):
+async def _put(cloud, again):
     ns = cloud.ns
     if not cloud._said:
         cloud.say("pending")
@@ -83,6 +85,9 @@ async def _put(cloud):
         body["user_id"] = ns.get("user")
     status, answer = await _ask(cloud, "PUT", body=body)
     if status is None:
+        return
+    if again and op == "remove" and status == 403:  # not this user's, any more
+        _done(cloud)
         return
     if status >= 300 or answer.get("status") == "failure":
         _finish(cloud, "failed(refused %d)" % status)
