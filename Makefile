@@ -20,6 +20,8 @@ WORKERS := -n 4 --dist worksteal
 # failed beside others is run again alone, and has to pass then. What fails twice fails.
 ALONE := --last-failed --last-failed-no-failures none --maxfail 10
 BOARD_TESTS := tests/board --board $(PORT) --board-logs build/board-logs
+# Tests start some dozens of Python processes: none of them has to compile what another has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 IMAGE ?=
 AIOBLE ?=
 ARGS ?=

@@ -59,7 +59,13 @@ def wait_done(lab: SimBench) -> None:
     assert lab.run(Owner(lab.scene).nodes()) == [NODE_ID]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+# Each is to the board what another one is: it has the same name.
+ALIKE = {"cut before", "other JSON"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.soak] if n in ALIKE else []) for n in FAULTS]
+)
 def test_fault_is_named_and_outlived(lab: SimBench, name: str) -> None:
     fields, named = FAULTS[name]
     app_hosts_too = "certificate" in fields or fields.get("delay_s")

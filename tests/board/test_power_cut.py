@@ -185,8 +185,18 @@ STEPS: dict[str, Step] = {
 }
 
 
+# What the life of many cuts below goes through as well, and what has others close by.
+ELSEWHERE = {
+    *("while advertising", "while joining", "saved but not told"),
+    *("BLE is off", "online", "clock set"),
+}
+
+
 @board_of_its_own
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(s, marks=[pytest.mark.soak] if s in ELSEWHERE else []) for s in STEPS],
+)
 def test_recovers_from_a_cut(lab: SimBench, step: str) -> None:
     owner = Owner(lab.scene)
     pop = lab.pop()

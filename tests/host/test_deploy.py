@@ -36,6 +36,14 @@ def world() -> Iterator[World]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def boards_of_one_test(world: World) -> Iterator[None]:
+    """What runs on for nobody keeps a processor busy all the same."""
+    yield
+    for board in list(world.boards.values()):
+        world.remove_board(board)
+
+
 def started(world: World, files: Mapping[str, str | bytes | None] | None = None) -> SimBoard:
     """A board with the project on it and `files`, whose program runs."""
     board = world.new_board(files=files, aioble=STANDIN)
@@ -336,6 +344,7 @@ def line_bytes(world: World) -> int:
     with SerialProxy(lambda _n: line) as proxy:
         job.deploy(proxy.url, NEW, main=True)
     assert own(board) == NEW
+    world.remove_board(board)
     return proxy.sent
 
 

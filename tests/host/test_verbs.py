@@ -118,11 +118,14 @@ def test_several_boards_as_in_readme(tmp_path: Path) -> None:
             assert f"{name} is on the network" in done.stdout
 
 
-def test_provision_without_a_board_says_so(tmp_path: Path) -> None:
-    with _simulator(tmp_path / "sim.json", "--bare") as _running:
+def test_no_board_of_that_name_and_no_second_simulator(tmp_path: Path) -> None:
+    with _simulator(tmp_path / "sim.json", "--bare"):
         done = _homing("provision", "--sim", str(tmp_path / "sim.json"), "--prefix", "OTHER_")
-    assert done.returncode == 1
-    assert "no board with a name that starts with OTHER_" in done.stderr
+        assert done.returncode == 1
+        assert "no board with a name that starts with OTHER_" in done.stderr
+        done = _homing("sim", "--file", str(tmp_path / "sim.json"))
+        assert done.returncode == 1
+        assert "running already" in done.stderr
 
 
 def test_data_of_ones_own_from_any_directory(
@@ -187,13 +190,6 @@ def test_radio_sim_without_a_simulator(tmp_path: Path) -> None:
     )
     assert result.exit_code == 1
     assert "start `homing sim`" in result.output
-
-
-def test_second_simulator_is_refused(tmp_path: Path) -> None:
-    with _simulator(tmp_path / "sim.json", "--bare"):
-        done = _homing("sim", "--file", str(tmp_path / "sim.json"))
-        assert done.returncode == 1
-        assert "running already" in done.stderr
 
 
 def test_demos_program_is_the_example() -> None:

@@ -192,17 +192,18 @@ class Machine:
 
     def _set_registers(self, address: int, values: Sequence[int]) -> dict[int, int]:
         # Nothing useful is in any register: a function that relies on one gives itself away.
-        for number in range(1, 32):
-            self._uc.reg_write(UC_RISCV_REG_X0 + number, 0xDEAD_0001 + (number << 8))
-        self._uc.reg_write(UC_RISCV_REG_X0 + SP.number, _STACK_TOP)
-        self._uc.reg_write(UC_RISCV_REG_X0 + RA.number, _RETURN)
+        wanted = {number: 0xDEAD_0001 + (number << 8) for number in range(1, 32)}
+        wanted[SP.number], wanted[RA.number] = _STACK_TOP, _RETURN
         for i, value in enumerate(values):
-            self._uc.reg_write(UC_RISCV_REG_X0 + A0.number + i, value & 0xFFFF_FFFF)
+            wanted[A0.number + i] = value & 0xFFFF_FFFF
+        self._uc.reg_write_batch([(UC_RISCV_REG_X0 + n, value) for n, value in wanted.items()])
         self._uc.mem_write(_STACK_TOP - _STACK_LEN, bytes([_FILL]) * _STACK_LEN)
-        return {reg.number: self._get(reg.number) for reg in _KEPT}
+        return wanted
 
     def _check_registers(self, name: str, before: dict[int, int]) -> None:
-        lost = [str(reg) for reg in _KEPT if self._get(reg.number) != before[reg.number]]
+        found = self._uc.reg_read_batch([UC_RISCV_REG_X0 + reg.number for reg in _KEPT])
+        pairs = zip(_KEPT, found, strict=True)
+        lost = [str(reg) for reg, value in pairs if value & 0xFFFF_FFFF != before[reg.number]]
         if lost:
             raise Fault(f"{name} does not keep {', '.join(lost)}")
 

@@ -55,6 +55,7 @@ class Channel:
         self._taken = 0
         self._inbox = bytearray()
         self._outbox = bytearray()
+        self._blocked = False  # the board does not read as fast
         self.closed = False
         self.sent = 0  # messages given to the board so far; it reports how many it has seen
         self._loop.add_reader(sock, self._readable)
@@ -132,7 +133,10 @@ class Channel:
             self.close()
             return
         del self._outbox[:count]
-        if self._outbox:
+        if bool(self._outbox) == self._blocked:
+            return
+        self._blocked = bool(self._outbox)
+        if self._blocked:
             self._loop.add_writer(self._sock, self._flush)
         else:
             self._loop.remove_writer(self._sock)

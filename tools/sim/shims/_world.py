@@ -192,7 +192,7 @@ def call(op, *args):
                 notify("idle", None, _seen)
             _receive()
             _dispatch()
-        if reported >= 0:
+        if reported == _seen:  # else the world knows: it has sent more than was seen then
             notify("idle", -1, _seen)
         reply = _replies[ident]
     finally:
@@ -262,7 +262,7 @@ def wait(timeout_ms, poll=None, check=None):
         if deadline is not None and ticks_ms() >= deadline:
             pump()
             break
-    if reported >= 0:
+    if reported == _seen:  # else the world knows: it has sent more than was seen then
         notify("idle", -1, _seen)
     return result
 
