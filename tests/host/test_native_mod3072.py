@@ -4,6 +4,7 @@ bounds that are tested here. Always the same number of instructions."""
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from peer import Peer
@@ -109,8 +110,8 @@ def _sweep(machine: Machine, seed: int, count: int) -> None:
         check(machine, y, None)
 
 
-def test_random() -> None:
-    _sweep(counts.machine("mod3072"), 2, 400)
+def test_random(rounds: Callable[[int, int], range]) -> None:
+    _sweep(counts.machine("mod3072"), 2, len(rounds(100, 400)))
 
 
 @pytest.mark.soak

@@ -113,7 +113,7 @@ def _sweep(seed: int, count: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_random(seed: int) -> None:
-    _sweep(seed, 500)
+    _sweep(seed, 250)
 
 
 @pytest.mark.soak

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import ast
 import os
-import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tools.sim import image
+
 _HERE = Path(__file__).parent
 _LIB = _HERE.parent.parent / "lib"
 _TIMEOUT_S = 100
-_INTERPRETER = shlex.split(os.environ.get("MICROPYTHON", "")) or [
-    str(Path(sys.executable).parent / "micropython")
-]
+_INTERPRETER = image.interpreter()  # not the installed script, which takes longer to start
 
 
 class TestFailed(Exception):
