@@ -42,7 +42,9 @@ _CLOSE_TIMEOUT_S = 10.0
 _SETTLE_TIMEOUT_S = 1.0
 _SETTLE_POLL_S = 0.005
 _SETTLE_TURNS, _TIMER_TURNS = 8, 4  # of the loop, at most
-_STILL_TURNS = 2  # so many in which nothing else ran, and nothing will
+# So many in which nothing else ran, and nothing will; with a radio at work, what was sent may need
+# a moment to come out of the kernel.
+_STILL_TURNS, _STILL_DELICATE_TURNS = 2, 4
 _STEPS = 4000  # in a long skip, what happens closer together than 1/_STEPS of it happens at once
 _COARSEST_US = 20_000_000
 
@@ -332,10 +334,12 @@ class World:
                 # What a board wrote to a socket before it reported is in the kernel by now: a few
                 # turns of the loop take it from there, and then the network knows that it is busy.
                 still = 0
+                delicate = any(board.delicate for board in self.boards.values())
+                enough = _STILL_DELICATE_TURNS if delicate else _STILL_TURNS
                 for _turn in range(_SETTLE_TURNS):
                     states = [board.quiet() for board in self.boards.values()]
                     at_rest = all(quiet for quiet, _due in states)
-                    if not at_rest or still == _STILL_TURNS:
+                    if not at_rest or still == enough:
                         break
                     await asyncio.sleep(0)
                     still = still + 1 if self.loop.still else 0
