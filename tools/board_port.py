@@ -17,6 +17,11 @@ import click
 import serial
 from serial.tools import list_ports
 
+try:
+    from termios import error as TermiosError  # which is no OSError
+except ImportError:  # Windows
+    TermiosError = OSError
+
 _NATIVE = (0x303A, 0x1001)  # USB-Serial/JTAG inside the ESP32-C3
 # UART bridges on boards with an ESP32-C3. Anything may be behind one: they are a guess.
 _BRIDGES = {
@@ -173,5 +178,6 @@ def open_serial(address: str, timeout_s: float) -> serial.SerialBase:
     """The port, opened for this program alone. Raises PortError."""
     try:
         return serial.serial_for_url(address, baudrate=115200, timeout=timeout_s, exclusive=True)
-    except (OSError, ValueError) as error:  # pyserial's own error is an OSError
+    # pyserial's own error is an OSError; the other one comes of a port that goes away meanwhile.
+    except (OSError, ValueError, TermiosError) as error:
         raise why_closed(address, error) from error

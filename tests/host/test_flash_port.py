@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -116,6 +118,15 @@ def test_reasons_for_a_closed_port() -> None:
     assert "usermod -aG dialout $USER" in why("/dev/none", PermissionError(13, "denied")).message
     assert "there is no" in why("COM3", OSError(2, "no such file")).message
     assert "cannot open COM3: odd" in why("COM3", ValueError("odd")).message
+
+
+def test_a_port_that_goes_while_it_is_opened(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_args: object) -> None:
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(termios, "tcsetattr", gone)
+    with pytest.raises(PortError, match=f"cannot open {silent}"):
+        board_port.open_serial(silent, 1)
 
 
 def test_first_words_of_a_board() -> None:

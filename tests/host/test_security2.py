@@ -171,19 +171,21 @@ class Person:
 def test_homing_provision(peer: Peer, which: Any) -> None:
     """Takes what the board tells of."""
     service(peer, which)
-    client, person = Client(Wire(peer)), Person()
+    client = Client(Wire(peer))
 
-    async def whole() -> bytes:
+    async def whole() -> Person:
         version = await client.version()
         while True:
+            person = Person()
             try:
                 await flow._secure(person, client, version)  # type: ignore[arg-type]
-                return await client.exchange("prov-config", STATUS)
+                assert await client.exchange("prov-config", STATUS) == CONNECTING
+                return person
             except Refused as error:
                 assert AGAIN in str(error)
                 peer.ask("prepare")
 
-    assert asyncio.run(whole()) == CONNECTING
+    person = asyncio.run(whole())
     assert (which == 0) == (person._typed == ["wrong", POP])
     assert (which == 0) != any("printed on its serial port" in text for text in person.said)
 

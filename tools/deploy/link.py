@@ -15,13 +15,8 @@ import click
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
-from tools.board_port import open_serial
+from tools.board_port import TermiosError, open_serial
 from tools.raw_repl import enter
-
-try:
-    from termios import error as _TermiosError
-except ImportError:  # Windows
-    _TermiosError = OSError
 
 # A read that gets nothing for so long means that nobody is there: without it, mpremote waits for
 # ever where it expects one particular byte.
@@ -30,7 +25,7 @@ _LINE_S = 0.5
 _STARTED = re.compile(rb"@boot \{.*\}\s*$")
 _CHUNK_LEN = 1536  # of a file, per command; a board holds it three times while it works on it
 # struct: mpremote unpacks what a dying port gave it. The others are pyserial's.
-_LOST = (TransportError, OSError, struct.error, _TermiosError, TypeError, AttributeError)
+_LOST = (TransportError, OSError, struct.error, TermiosError, TypeError, AttributeError)
 
 # Sent once. One command per chunk and no more: each costs a few of mpremote's 10 ms waits.
 _TOOLS = """
