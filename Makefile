@@ -14,8 +14,8 @@ SYSTEM_COMMANDS := node:nodejs npm:npm chromium:chromium chromedriver:chromium-d
   mosquitto:mosquitto
 # What `make bench` compiles C for the chip's processor with.
 BENCH_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
-# Most tests wait for a board that waits: four at a time keep two cores busy.
-WORKERS := -n 4 --dist worksteal
+# Most tests wait for a board that waits: five at a time keep two cores busy.
+WORKERS := -n 5 --dist worksteal
 # Simulated boards live in real time, which a busy machine may not have when it is needed: what
 # failed beside others is run again alone, and has to pass then. What fails twice fails.
 ALONE := --last-failed --last-failed-no-failures none --maxfail 10

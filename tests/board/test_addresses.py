@@ -73,9 +73,7 @@ def passed(outcomes: dict[str, str]) -> set[str]:
 ON_A_PTY = {
     "test_provision_and_come_online",
     "test_qr_payload_on_serial_is_what_apps_read",
-    "test_mpremote_run_soft_reset_and_reset",
     "test_identity_is_written_and_outlives_a_new_network",
-    "test_too_old_micropython_is_refused_with_a_sentence",
 }
 NEED_THE_SIMULATOR = {
     "test_order_of_events",

@@ -66,7 +66,13 @@ def test_forgotten_at_the_prompt(bench: Bench) -> None:
 @pytest.mark.sim(files=PLAIN)
 @pytest.mark.parametrize(
     ("hold_s", "does"),
-    [(0.1, NOTHING), (2.9, NOTHING), (3.5, FORGET), (9.9, FORGET), (11, FACTORY)],
+    [
+        pytest.param(0.1, NOTHING, marks=pytest.mark.soak),
+        (2.9, NOTHING),
+        (3.5, FORGET),
+        (9.9, FORGET),
+        (11, FACTORY),
+    ],
 )
 def test_how_long(lab: SimBench, hold_s: float, does: str | None) -> None:
     lab.board.wait_state("advertising")

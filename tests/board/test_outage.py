@@ -23,7 +23,7 @@ def assert_back_in_time(lab: SimBench) -> None:
     assert lab.world.clock.now_ms() - start_ms < BACK_S * 1000
 
 
-@pytest.mark.parametrize("hours", [1 / 60, 1])
+@pytest.mark.parametrize("hours", [pytest.param(1 / 60, marks=pytest.mark.soak), 1])
 def test_access_point_away_and_back(lab: SimBench, hours: float) -> None:
     provisioned(lab)
     provisioned_until = len(lab.board.log)

@@ -34,7 +34,7 @@ KINDS = (
     BoardKind("ble", (1, 2)),
 )
 SHARE = (300, 300, 150, 150, 40, 60)  # of 1,000
-FEW = (5, 4, 2, 2, 1, 1)
+FEW = (3, 3, 1, 1, 1, 1)
 ORDINARY_SEED = 20_261_125
 FILE = "tests/board/test_phone_model.py"
 WRONG_POP = "K7QM2X9ADRT5"

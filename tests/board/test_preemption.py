@@ -16,11 +16,12 @@ SECRET = "mapping-secret-of-the-test"
 SCAN_START, SCAN_STATUS = bytes.fromhex("5206080118052078"), bytes.fromhex("0802")
 
 
-def seeded(seed: int):  # noqa: ANN201 - what pytest calls a parameter
-    return pytest.param(seed, marks=pytest.mark.sim(transform=preempt(seed)), id=f"seed {seed}")
+def seeded(seed: int, *marks: pytest.MarkDecorator):  # noqa: ANN201 - what pytest calls a parameter
+    marks = (pytest.mark.sim(transform=preempt(seed)), *marks)
+    return pytest.param(seed, marks=marks, id=f"seed {seed}")
 
 
-@pytest.mark.parametrize("seed", [seeded(1), seeded(2), seeded(3)])
+@pytest.mark.parametrize("seed", [seeded(1), seeded(2), seeded(3, pytest.mark.soak)])
 def test_main_job(lab: SimBench, seed: int) -> None:
     """Scanned, linked, mapped, a wrong password corrected, joined, online, both clouds done."""
     owner = Owner(lab.scene)

@@ -31,6 +31,10 @@ MESSAGES = (
     "status, connected",
 )
 APPLY = MESSAGES.index("apply") + 1
+BEFORE = dict(enumerate(("nothing", *MESSAGES[: APPLY - 1])))
+AFTER = dict(enumerate(MESSAGES[APPLY - 1 :], APPLY))
+# What comes before a handshake, in it, and when all is known; the others with --soak.
+ORDINARY = {"nothing", "session 0", "scan start", "set"}
 
 
 class Gone(SecurityError):
@@ -106,7 +110,13 @@ def talk_and_vanish(lab: SimBench, pop: str, messages: int, goodbye: bool) -> No
 
 
 @pytest.mark.sim(speed=1)  # what is late is late by the board's doing
-@pytest.mark.parametrize("messages", range(APPLY), ids=["nothing", *MESSAGES[: APPLY - 1]])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param(count, id=name, marks=() if name in ORDINARY else pytest.mark.soak)
+        for count, name in BEFORE.items()
+    ],
+)
 def test_before_apply(lab: SimBench, messages: int) -> None:
     """Nothing is kept of it, and the next client is served."""
     lab.board.wait_state("advertising")
@@ -121,8 +131,10 @@ def test_before_apply(lab: SimBench, messages: int) -> None:
 
 
 @pytest.mark.sim(speed=1)
-@pytest.mark.parametrize("goodbye", [False, True], ids=["silent", "goodbye"])
-@pytest.mark.parametrize("messages", range(APPLY, len(MESSAGES) + 1), ids=MESSAGES[APPLY - 1 :])
+@pytest.mark.parametrize(
+    "goodbye", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["silent", "goodbye"]
+)
+@pytest.mark.parametrize("messages", AFTER, ids=list(AFTER.values()))
 def test_from_apply_on(lab: SimBench, messages: int, goodbye: bool) -> None:
     """The board has been told to join: it does, and the next client reads how that went."""
     lab.board.wait_state("advertising")

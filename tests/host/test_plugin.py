@@ -177,8 +177,11 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--reset", "rts", "--reset-command", "true", "--board", "x"), "choose one"),
-        (("--reset", "rts"), "is reset by the simulator"),
-        (("--reset", "wishing", "--board", "x"), "invalid choice: 'wishing'"),
+        pytest.param(("--reset", "rts"), "is reset by the simulator", marks=pytest.mark.soak),
+        pytest.param(
+            *(("--reset", "wishing", "--board", "x"), "invalid choice: 'wishing'"),
+            marks=pytest.mark.soak,
+        ),
     ],
 )
 def test_options_that_make_no_sense(lamp: Path, options: tuple[str, ...], said: str) -> None:

@@ -90,6 +90,7 @@ def test_a_wrong_code_and_then_the_right_one(portal: Make) -> None:
     p = portal()
     p.give_code("K7QM2X9ADRT5")
     p.until_text("did not accept this code")
+    p.board.wait_log('"wrong-pop"')
     # A browser that sends a refused request again would make it two.
     assert p.board.log.count('"wrong-pop"') == 1
     p.shot("wrong-code")

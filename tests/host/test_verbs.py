@@ -69,6 +69,12 @@ def test_provision_by_options(tmp_path: Path) -> None:
     with _simulator(tmp_path / "sim.json") as (sim, log):
         pop = re.search(r"possession: (\S+)", log.read_text())
         assert pop
+        done = _homing("provision", "--sim", str(tmp_path / "sim.json"), "--prefix", "OTHER_")
+        assert done.returncode == 1
+        assert "no board with a name that starts with OTHER_" in done.stderr
+        done = _homing("sim", "--file", str(tmp_path / "sim.json"))
+        assert done.returncode == 1
+        assert "running already" in done.stderr
         done = _homing(
             *("provision", "--sim", str(tmp_path / "sim.json"), "--pop", pop[1]),
             *("--ssid", "home", "--password", PASSWORD),
@@ -110,22 +116,12 @@ def test_several_boards_as_in_readme(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert len(running_sim.ports) == 2
-        for name, pop in found:
-            given = iter([name, pop, PASSWORD])
-            words = [next(given) if word.endswith("…") else word for word in provision[1:]]
-            done = _homing(*words, "--sim", str(tmp_path / "sim.json"))
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert f"{name} is on the network" in done.stdout
-
-
-def test_no_board_of_that_name_and_no_second_simulator(tmp_path: Path) -> None:
-    with _simulator(tmp_path / "sim.json", "--bare"):
-        done = _homing("provision", "--sim", str(tmp_path / "sim.json"), "--prefix", "OTHER_")
-        assert done.returncode == 1
-        assert "no board with a name that starts with OTHER_" in done.stderr
-        done = _homing("sim", "--file", str(tmp_path / "sim.json"))
-        assert done.returncode == 1
-        assert "running already" in done.stderr
+        name, pop = found[1]
+        given = iter([name, pop, PASSWORD])
+        words = [next(given) if word.endswith("…") else word for word in provision[1:]]
+        done = _homing(*words, "--sim", str(tmp_path / "sim.json"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{name} is on the network" in done.stdout
 
 
 def test_data_of_ones_own_from_any_directory(
