@@ -8,7 +8,7 @@ import re
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tools.cloud.broker import MISSING, MQTT_HOST, find
+from tools.cloud.broker import MISSING, MQTT_HOST, MQTT_PORT, find
 from tools.cloud.certs import Authority
 from tools.harness import leaks
 from tools.harness.bench import NODE_ID
@@ -258,7 +258,10 @@ homing.run(app, devices=[lamp])
         node.lab.world.advance(seconds=60)
         node.sim.set_pin(4, None)
         node.board.skip_to_now()
+        node.lab.world.unroute(MQTT_HOST, MQTT_PORT)  # until the cloud listens again
         node.broker.start()
+        node.cloud.back()
+        node.lab.world.route(MQTT_HOST, MQTT_PORT, "127.0.0.1", node.broker.port)
         node.connected()
         node.until(lambda: node.cloud.of(PARAMS))
         last = node.cloud.of(PARAMS)[0]["Lamp"]
