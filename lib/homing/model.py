@@ -126,11 +126,15 @@ class Model:
         """A parameter has changed: keep and report it. Raises OSError when flash is full."""
         try:
             if not self.leaving:
+                spaces = []
                 for group in self.groups:
                     kept = self._kept(group)
+                    if kept not in spaces:
+                        spaces.append(kept)
                     for param in group.params:
                         if param.changed and param.persist:
                             kept.set(_key(param), json.dumps((group.name, param.name, param.value)))
+                for kept in spaces:
                     kept.commit()
         finally:
             if self.notify:
