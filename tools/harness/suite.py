@@ -10,7 +10,7 @@ import pytest
 
 from . import leaks
 
-# Exit statuses beside pytest's own: no test failed, so that none is there to be run again.
+# Exit statuses beside pytest's own, whatever else failed: no test run again can mend these.
 LEAKED = 20
 SKIPPED = 21
 

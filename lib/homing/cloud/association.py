@@ -1,5 +1,5 @@
 # How a user comes to a node over the provisioning session, and what that changes in the store: see
-# rainmaker.py for the keys. Loaded by boards with node credentials, or when there is a user.
+# rainmaker.py for the keys. Loaded by boards that a user can come to in this way.
 #
 # Functions have names that are in use anyway: each new one costs boards without credentials, too.
 
@@ -10,8 +10,8 @@ def begin(node_key):
 
 
 def endpoints(cloud):
-    """What a node with credentials offers: ch_resp if it has an EC key whose scalar may be used,
-    otherwise cloud_user_assoc. Never both: clients would take the former."""
+    """ch_resp for a node that has an EC key whose scalar may be used, otherwise cloud_user_assoc.
+    Never both: clients would take the former."""
     node_id = cloud.identity.get("node_id")
     if cloud.identity.get("node_key") == "ec":
         scalar = cloud.credentials().open("credentials").get("scalar")

@@ -73,23 +73,17 @@ class RainMaker(Cloud):
 
     def endpoints(self):
         """What the provisioning service offers for this cloud: (name, handler)."""
-        node_id = self.identity.get("node_id")
-        if not node_id:
+        if not self.identity.get("node_id"):
             return ()
+        reports = self.identity.get("node_key")
         theirs = ()
-        if self.identity.get("node_key"):
+        if reports or self._associate:
             from .association import endpoints
 
             theirs = endpoints(self)
             if self.caps:  # a node that signs is mapped by that alone
                 return theirs
-        elif self._associate:
-            from .user_assoc import UserAssoc
-
-            theirs = (("cloud_user_assoc", UserAssoc(node_id, self._assoc.append)),)
         from .fragments import Fragments, parse
-
-        reports = self.identity.get("node_key")
 
         def hold(pieces):
             held = parse(pieces)
